@@ -1,0 +1,113 @@
+"""Files that are either whole or absent, and the folders where gpt2lab keeps its own.
+
+Knows nothing of models. Every write goes to a temporary name beside its target and is renamed when complete, so that
+a full disk, a crash or Ctrl-C leaves the old file or none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from gpt2lab.errors import DataError
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path, mode: str = "wb", *, fsync: bool = False) -> Iterator[IO[Any]]:
+    """Open a temporary file beside `path` for writing ("wb" or "w", UTF-8) and rename it to `path` on success.
+
+    With `fsync`, the bytes are on the disk before the rename. On any exception the temporary file is removed and
+    `path` is left as it was.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, mode, encoding=None if "b" in mode else "utf-8", newline=None if "b" in mode else "") as f:
+            yield f
+            f.flush()
+            if fsync:
+                os.fsync(f.fileno())
+        _give_default_permissions(temporary)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder beside `path` and rename it to `path` on success; it is removed on any exception.
+
+    An existing `path` is an error unless `overwrite`; then it is replaced only after the new one is complete.
+    """
+    target = Path(path)
+    if target.exists() and not overwrite:
+        raise DataError(f"{target} exists already; choose another name, remove it first, or ask for it to be overwritten.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        if target.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+            target.replace(old / target.name)
+            temporary.replace(target)
+            shutil.rmtree(old)
+        else:
+            temporary.replace(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _give_default_permissions(path: Path) -> None:
+    path.chmod(0o666 & ~_umask())  # mkstemp makes files private; ours follow the umask like any other file
+
+
+def sha256_of(path: str | Path) -> str:
+    """Return the SHA-256 of a file's bytes as lower-case hexadecimal, read in pieces."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as f:
+        while piece := f.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a UTF-8 JSON file; a missing or malformed one is a `DataError` that names the file and the place."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist.") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{path} is not valid JSON: {error}.") from None
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as indented UTF-8 JSON with a final newline, whole or not at all."""
+    with atomic_write(path, "w") as f:
+        json.dump(value, f, indent=2, ensure_ascii=False)
+        f.write("\n")
+
+
+def cache_folder() -> Path:
+    """Return the folder for downloads and packed weights: $GPT2LAB_CACHE, else ~/.cache/gpt2lab. It may not exist yet."""
+    if given := os.environ.get("GPT2LAB_CACHE"):
+        return Path(given).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "gpt2lab"
