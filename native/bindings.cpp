@@ -1,0 +1,291 @@
+// The Python face of the engine: arrays of ids and floats in and out, the interpreter lock released while it computes.
+//
+// Arguments are checked in Python (gpt2lab.engine.native), where the error sentences are; what is asserted here are
+// the promises of that caller.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <stdexcept>
+
+#include "model.h"
+#include "random.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace gpt2lab {
+namespace {
+
+using Ids = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Floats = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using AnyFloats = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
+
+template <class T>
+nb::ndarray<nb::numpy, T> to_numpy(std::vector<T>&& values, std::initializer_list<std::size_t> shape) {
+  auto* owned = new std::vector<T>(std::move(values));
+  nb::capsule owner(owned, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+  return nb::ndarray<nb::numpy, T>(owned->data(), shape, owner);
+}
+
+template <class T>
+nb::ndarray<nb::numpy, T> to_numpy(std::vector<T>&& values) {
+  const std::size_t n = values.size();
+  return to_numpy(std::move(values), {n});
+}
+
+const Kernels& kernels_named(const std::string& name) {
+  const Kernels* kernels = find_kernels(name.c_str());
+  if (!kernels) throw std::invalid_argument("this processor cannot run the kernels '" + name + "'");
+  return *kernels;
+}
+
+Activation activation_named(const std::string& name) {
+  if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast") return Activation::gelu_tanh;
+  if (name == "gelu") return Activation::gelu_erf;
+  if (name == "relu") return Activation::relu;
+  if (name == "silu" || name == "swish") return Activation::silu;
+  if (name == "tanh") return Activation::tanh;
+  throw std::invalid_argument("unknown activation '" + name + "'");
+}
+
+const char* finish_name(Finish finish) {
+  switch (finish) {
+    case Finish::length: return "length";
+    case Finish::stop: return "stop";
+    case Finish::banned: return "banned";
+    case Finish::broken: return "broken";
+    default: return "";
+  }
+}
+
+std::vector<int> to_vector(const Ids& ids) { return {ids.data(), ids.data() + ids.size()}; }
+
+std::vector<Span> spans_of(const std::vector<Cache*>& caches, const std::vector<Ids>& ids) {
+  if (caches.size() != ids.size()) throw std::invalid_argument("as many caches as id arrays are needed");
+  std::vector<Span> spans;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i].size() == 0) throw std::invalid_argument("no ids");
+    spans.push_back({caches[i], ids[i].data(), static_cast<int>(ids[i].size())});
+  }
+  return spans;
+}
+
+// Logits of the last, or of all, tokens of each span: (rows, vocab_size).
+nb::object forward(Model& model, const std::vector<Cache*>& caches, const std::vector<Ids>& ids, bool all) {
+  const auto spans = spans_of(caches, ids);
+  std::size_t rows = spans.size();
+  if (all) {
+    rows = 0;
+    for (const auto& s : spans) rows += static_cast<std::size_t>(s.count);
+  }
+  const auto width = static_cast<std::size_t>(model.config().vocab_size);
+  std::vector<float> out(rows * width);
+  {
+    nb::gil_scoped_release release;
+    model.forward(spans, all ? Rows::all : Rows::last, [&](int rank, int members, int count, const int* row, const float* logits, std::ptrdiff_t stride) {
+      const Share share = share_of(count, rank, members);
+      for (int i = share.first; i < share.last; ++i)
+        std::copy_n(logits + i * stride, width, out.data() + static_cast<std::size_t>(row[i]) * width);
+    });
+  }
+  return nb::cast(to_numpy(std::move(out), {rows, width}));
+}
+
+nb::object hidden(Model& model, Cache& cache, const Ids& ids, int layer) {
+  const auto width = static_cast<std::size_t>(model.config().n_embd);
+  std::vector<float> out(ids.size() * width);
+  {
+    nb::gil_scoped_release release;
+    model.forward({{&cache, ids.data(), static_cast<int>(ids.size())}}, Rows::none, {}, {layer, out.data()});
+  }
+  return nb::cast(to_numpy(std::move(out), {ids.size(), width}));
+}
+
+// For each token of `ids`, what the model says of `targets` (the token that follows it): log-probability, rank (how many
+// tokens are likelier; among equals lower ids first), entropy in nats, and the `k` likeliest ids with their log-probabilities.
+nb::tuple score(Model& model, Cache& cache, const Ids& ids, const Ids& targets, int k) {
+  const std::size_t n = ids.size();
+  if (targets.size() != n) throw std::invalid_argument("as many targets as ids are needed");
+  const int vocabulary = model.config().vocab_size;
+  const auto width = static_cast<std::size_t>(std::min(std::max(k, 0), vocabulary));
+  std::vector<float> logprob(n), entropy(n), top_logprob(n * width);
+  std::vector<std::int32_t> rank_of(n), top_id(n * width);
+  {
+    nb::gil_scoped_release release;
+    const Kernels& kernels = model.kernels();
+    model.forward({{&cache, ids.data(), static_cast<int>(n)}}, Rows::all, [&](int rank, int members, int count, const int* row, const float* logits, std::ptrdiff_t stride) {
+      const Share share = share_of(count, rank, members);
+      for (int i = share.first; i < share.last; ++i) {
+        const float* l = logits + i * stride;
+        const auto at = static_cast<std::size_t>(row[i]);
+        const int target = targets.data()[at];
+        const RowStats stats = kernels.row_stats(l, vocabulary, nullptr);
+        int above = 0;
+        for (int id = 0; id < vocabulary; ++id) above += l[id] > l[target] || (l[id] == l[target] && id < target);
+        logprob[at] = static_cast<float>(l[target] - stats.log_sum_exp);
+        entropy[at] = static_cast<float>(stats.entropy);
+        rank_of[at] = above;
+        if (width == 0) continue;
+        Sampler& sampler = model.sampler(rank);
+        const auto& best = sampler.top(sampler.copy(l, vocabulary), vocabulary, static_cast<int>(width));
+        for (std::size_t j = 0; j < width; ++j) {
+          top_id[at * width + j] = best[j].id;
+          top_logprob[at * width + j] = static_cast<float>(best[j].value - stats.log_sum_exp);
+        }
+      }
+    });
+  }
+  return nb::make_tuple(to_numpy(std::move(logprob)), to_numpy(std::move(rank_of)), to_numpy(std::move(entropy)),
+                        to_numpy(std::move(top_id), {n, width}), to_numpy(std::move(top_logprob), {n, width}));
+}
+
+// The tokens that the processors and filters leave of one row of logits, with their probabilities.
+nb::tuple filter(const Floats& logits, const SamplingParams& params, const Ids& ids, int prompt_length, const std::string& isa) {
+  Sampler sampler(kernels_named(isa));
+  const auto n = static_cast<int>(logits.size());
+  float* work = sampler.copy(logits.data(), n);
+  const std::vector<int> history = to_vector(ids);
+  std::vector<int> distinct = history;
+  std::sort(distinct.begin(), distinct.end());
+  distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+  Sampler::process(work, n, {history, distinct, prompt_length}, params);
+  const auto& left = sampler.filter(work, n, params);
+  std::vector<std::int32_t> out_ids;
+  std::vector<double> out;
+  double total = 0.0;
+  float largest = left.front().value;
+  for (const auto& c : left) largest = std::max(largest, c.value);
+  for (const auto& c : left) {
+    out_ids.push_back(c.id);
+    out.push_back(std::exp(static_cast<double>(c.value) - largest));
+    total += out.back();
+  }
+  for (double& p : out) p /= total;
+  return nb::make_tuple(to_numpy(std::move(out_ids)), to_numpy(std::move(out)));
+}
+
+// One row of logits after bias, penalties and bans.
+nb::object process(const Floats& logits, const SamplingParams& params, const Ids& ids, int prompt_length) {
+  std::vector<float> work(logits.data(), logits.data() + logits.size());
+  const std::vector<int> history = to_vector(ids);
+  std::vector<int> distinct = history;
+  std::sort(distinct.begin(), distinct.end());
+  distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+  Sampler::process(work.data(), static_cast<int>(work.size()), {history, distinct, prompt_length}, params);
+  return nb::cast(to_numpy(std::move(work)));
+}
+
+// Many draws from one row of logits, at positions 0, 1, 2 …
+nb::object draw(const Floats& logits, const SamplingParams& params, int count, const std::string& isa) {
+  Sampler sampler(kernels_named(isa));
+  const auto n = static_cast<int>(logits.size());
+  std::vector<std::int32_t> out;
+  for (int i = 0; i < count; ++i) out.push_back(sampler.choose(sampler.copy(logits.data(), n), n, params, static_cast<std::uint64_t>(i)));
+  return nb::cast(to_numpy(std::move(out)));
+}
+
+void bind_params(nb::module_& m) {
+  nb::class_<SamplingParams>(m, "SamplingParams")
+      .def(nb::init<>())
+      .def_rw("temperature", &SamplingParams::temperature)
+      .def_rw("top_k", &SamplingParams::top_k)
+      .def_rw("top_p", &SamplingParams::top_p)
+      .def_rw("top_p_drops_crossing", &SamplingParams::top_p_drops_crossing)
+      .def_rw("min_p", &SamplingParams::min_p)
+      .def_rw("typical_p", &SamplingParams::typical_p)
+      .def_rw("repetition_penalty", &SamplingParams::repetition_penalty)
+      .def_rw("no_repeat_ngram_size", &SamplingParams::no_repeat_ngram_size)
+      .def_rw("min_new_tokens", &SamplingParams::min_new_tokens)
+      .def_rw("logit_bias", &SamplingParams::logit_bias)
+      .def_rw("bad_words", &SamplingParams::bad_words)
+      .def_rw("stop_ids", &SamplingParams::stop_ids)
+      .def_rw("seed", &SamplingParams::seed)
+      .def_rw("sample", &SamplingParams::sample)
+      .def_rw("top_logprobs", &SamplingParams::top_logprobs);
+}
+
+void bind_sequence(nb::module_& m) {
+  nb::class_<Sequence>(m, "Sequence")
+      .def("__init__",
+           [](Sequence* self, const Ids& prompt, int max_new_tokens, const SamplingParams& params, int positions, int stride, const Model* model) {
+             const CacheShape shape = model ? model->config().cache_shape() : CacheShape{0, 0, 0};
+             new (self) Sequence(to_vector(prompt), max_new_tokens, params, {positions, stride}, shape);
+           },
+           "prompt"_a, "max_new_tokens"_a, "params"_a, "positions"_a, "stride"_a, "model"_a.none())
+      .def("fork", &Sequence::fork, "sample"_a)
+      .def("stop", &Sequence::stop)
+      .def_prop_ro("running", &Sequence::running)
+      .def_prop_ro("finish", [](const Sequence& s) { return finish_name(s.finish()); })
+      .def_prop_ro("prompt_length", &Sequence::prompt_length)
+      .def_prop_ro("generated", [](const Sequence& s) { return static_cast<int>(s.ids().size()) - s.prompt_length(); })
+      .def("ids_from", [](const Sequence& s, int first) { return std::vector<int>(s.ids().begin() + first, s.ids().end()); }, "first"_a)
+      .def_prop_ro("logprobs", [](const Sequence& s) { return s.logprobs(); })
+      .def_prop_ro("top_logprobs", [](const Sequence& s) {
+        std::vector<std::pair<int, float>> out;
+        for (const auto& c : s.top_logprobs()) out.emplace_back(c.id, c.value);
+        return out;
+      })
+      .def_prop_ro("cache_bytes", [](Sequence& s) { return s.cache().bytes(); })
+      .def("accept", [](Sequence& s, const Floats& logits, const std::string& isa) {
+        const Kernels& kernels = kernels_named(isa);
+        Sampler sampler(kernels);
+        s.accept(logits.data(), static_cast<int>(logits.size()), sampler, kernels);
+      }, "logits"_a, "isa"_a);
+}
+
+void bind_model(nb::module_& m) {
+  nb::class_<Cache>(m, "Cache")
+      .def_prop_ro("length", &Cache::length)
+      .def_prop_ro("nbytes", &Cache::bytes)
+      .def("crop", &Cache::crop, "length"_a)
+      .def("fork", [](const Cache& c) { return Cache(c); });
+
+  nb::class_<Model>(m, "Model")
+      .def("__init__",
+           [](Model* self, int vocab_size, int n_positions, int n_embd, int n_layer, int n_head, int n_inner, const std::string& activation, float layer_norm_epsilon,
+              std::vector<float> attention_scale, const std::string& precision, const std::string& isa, int threads) {
+             const ModelConfig config{vocab_size, n_positions, n_embd, n_layer, n_head, n_inner, activation_named(activation), layer_norm_epsilon, std::move(attention_scale)};
+             new (self) Model(config, precision == "int8" ? Precision::int8 : Precision::fp32, kernels_named(isa), threads);
+           },
+           "vocab_size"_a, "n_positions"_a, "n_embd"_a, "n_layer"_a, "n_head"_a, "n_inner"_a, "activation"_a, "layer_norm_epsilon"_a, "attention_scale"_a, "precision"_a, "isa"_a,
+           "threads"_a)
+      .def("set", [](Model& model, const std::string& name, const AnyFloats& data) {
+        const float* values = data.data();
+        nb::gil_scoped_release release;
+        model.set(name, values);
+      }, "name"_a, "data"_a)
+      .def_prop_ro("isa", [](const Model& model) { return model.kernels().name; })
+      .def_prop_ro("threads", &Model::threads)
+      .def_prop_ro("weight_bytes", &Model::weight_bytes)
+      .def("new_cache", [](const Model& model) { return Cache(model.config().cache_shape()); })
+      .def("forward", &forward, "caches"_a, "ids"_a, "all"_a)
+      .def("hidden", &hidden, "cache"_a, "ids"_a, "layer"_a)
+      .def("score", &score, "cache"_a, "ids"_a, "targets"_a, "k"_a)
+      .def("decode", &Model::decode, "sequences"_a, "steps"_a, nb::call_guard<nb::gil_scoped_release>());
+}
+
+}  // namespace
+}  // namespace gpt2lab
+
+NB_MODULE(_native, m) {
+  using namespace gpt2lab;
+  m.doc() = "The native engine: GPT-2 on packed weights. Use gpt2lab.engine.";
+  m.def("available_isas", [] {
+    const IsaList list = available_isas();
+    return std::vector<std::string>(list.names, list.names + list.count);
+  });
+  m.def("window_start", [](int length, int positions, int stride) { return Window{positions, stride}.start(length); }, "length"_a, "positions"_a, "stride"_a);
+  m.def("uniform", &uniform, "seed"_a, "sample"_a, "position"_a);
+  bind_params(m);
+  bind_sequence(m);
+  bind_model(m);
+  m.def("filter", &filter, "logits"_a, "params"_a, "ids"_a, "prompt_length"_a, "isa"_a);
+  m.def("process", &process, "logits"_a, "params"_a, "ids"_a, "prompt_length"_a);
+  m.def("draw", &draw, "logits"_a, "params"_a, "count"_a, "isa"_a);
+}

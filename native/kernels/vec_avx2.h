@@ -1,0 +1,95 @@
+// Sixteen floats as two 256-bit registers (AVX2, FMA). Same meaning, bit for bit, as vec_portable.h.
+#pragma once
+
+struct F {
+  __m256 lo, hi;
+};
+struct I {
+  __m256i lo, hi;
+};
+struct Quad {
+  __m256i magnitude, value;
+};
+
+static inline __m256i mask_n(int n) {  // all ones in the lanes below n
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+static inline F f_set(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+static inline F f_load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+static inline F f_first(F a, int n, float fill) {
+  const __m256 f = _mm256_set1_ps(fill);
+  return {_mm256_blendv_ps(f, a.lo, _mm256_castsi256_ps(mask_n(n))),
+          _mm256_blendv_ps(f, a.hi, _mm256_castsi256_ps(mask_n(n - 8)))};
+}
+static inline F f_load_n(const float* p, int n, float fill) {
+  const F a = {_mm256_maskload_ps(p, mask_n(n)), n > 8 ? _mm256_maskload_ps(p + 8, mask_n(n - 8)) : _mm256_setzero_ps()};
+  return f_first(a, n, fill);
+}
+static inline void f_store(float* p, F a) { _mm256_storeu_ps(p, a.lo); _mm256_storeu_ps(p + 8, a.hi); }
+static inline void f_store_n(float* p, F a, int n) {
+  _mm256_maskstore_ps(p, mask_n(n), a.lo);
+  if (n > 8) _mm256_maskstore_ps(p + 8, mask_n(n - 8), a.hi);
+}
+static inline F f_fma(F a, F b, F c) { return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)}; }
+static inline F f_add(F a, F b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
+static inline F f_sub(F a, F b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
+static inline F f_mul(F a, F b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
+static inline F f_div(F a, F b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
+static inline F f_max(F a, F b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
+static inline F f_min(F a, F b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
+static inline F f_abs(F a) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return {_mm256_andnot_ps(sign, a.lo), _mm256_andnot_ps(sign, a.hi)};
+}
+static inline F f_copysign(F a, F s) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return {_mm256_or_ps(_mm256_andnot_ps(sign, a.lo), _mm256_and_ps(sign, s.lo)),
+          _mm256_or_ps(_mm256_andnot_ps(sign, a.hi), _mm256_and_ps(sign, s.hi))};
+}
+static inline F f_rint(F a) {
+  constexpr int mode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+  return {_mm256_round_ps(a.lo, mode), _mm256_round_ps(a.hi, mode)};
+}
+static inline __m256 exp2i_half(__m256 a) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(a), _mm256_set1_epi32(127)), 23));
+}
+static inline F f_exp2i(F a) { return {exp2i_half(a.lo), exp2i_half(a.hi)}; }
+static inline float f_sum(F a) {
+  const __m256 eight = _mm256_add_ps(a.lo, a.hi);
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
+}
+static inline float f_hmax(F a) {
+  const __m256 eight = _mm256_max_ps(a.lo, a.hi);
+  __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(four, _mm_shuffle_ps(four, four, 1)));
+}
+
+static inline I i_zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+static inline Quad quad_set(const std::uint8_t* x) {
+  std::int32_t four;
+  __builtin_memcpy(&four, x, 4);
+  const __m256i value = _mm256_xor_si256(_mm256_set1_epi32(four), _mm256_set1_epi8(static_cast<char>(0x80)));
+  return {_mm256_abs_epi8(value), value};
+}
+// |x| and w carrying x's sign: two products of at most 127 * 127 fit in sixteen bits, so nothing saturates.
+static inline __m256i dot_half(__m256i acc, Quad x, __m256i w) {
+  const __m256i pairs = _mm256_maddubs_epi16(x.magnitude, _mm256_sign_epi8(w, x.value));
+  return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+static inline I i_dot(I acc, Quad x, const std::int8_t* w) {
+  const auto* p = reinterpret_cast<const __m256i*>(w);
+  return {dot_half(acc.lo, x, _mm256_loadu_si256(p)), dot_half(acc.hi, x, _mm256_loadu_si256(p + 1))};
+}
+static inline F i_finish(I acc, const std::int32_t*) { return {_mm256_cvtepi32_ps(acc.lo), _mm256_cvtepi32_ps(acc.hi)}; }
+static inline void f_store_u8(std::uint8_t* p, F a) {
+  const __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi));  // 0-3 8-11 | 4-7 12-15
+  const __m256i order = _mm256_permute4x64_epi64(words, 0xD8);
+  const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(order), _mm256_extracti128_si256(order, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_xor_si128(bytes, _mm_set1_epi8(static_cast<char>(0x80))));
+}
+
+constexpr int kRowTile = 6;    // 6 x 1 vectors of two registers: 12 accumulators of 16 registers
+constexpr int kColumnTile = 1;

@@ -1,0 +1,248 @@
+#include "model.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace gpt2lab {
+namespace {
+
+constexpr int kChunkRows = 192;   // tokens computed together; bounds the scratch memory of a prompt of any length
+constexpr int kPrivateRows = 4;   // up to here every thread normalises all rows for itself, which saves a barrier
+
+}  // namespace
+
+Model::Model(ModelConfig config, Precision precision, const Kernels& kernels, int threads)
+    : config_(std::move(config)), precision_(precision), kernels_(kernels), team_(threads) {
+  layers_.resize(static_cast<std::size_t>(config_.n_layer));
+  private_.resize(static_cast<std::size_t>(team_.size()));
+  scores_.resize(static_cast<std::size_t>(team_.size()));
+  for (int i = 0; i < team_.size(); ++i) {
+    samplers_.emplace_back(kernels_);
+    scores_[static_cast<std::size_t>(i)].resize(static_cast<std::size_t>(round_up(config_.n_positions, kPage)));
+  }
+}
+
+namespace {
+void fill(Array<float>& array, const float* data, std::size_t size) {
+  array.resize(size);
+  std::copy(data, data + size, array.data());
+}
+}  // namespace
+
+// A layer is packed when both its bias and its weight have come; the bias waits for the weight.
+void Model::set_linear(Linear& linear, Array<float>& bias, bool is_weight, const float* data, int in, int out) {
+  if (!is_weight) {
+    fill(bias, data, static_cast<std::size_t>(out));
+    return;
+  }
+  if (bias.size() == 0) throw std::logic_error("a layer's bias must be set before its weight");
+  linear.pack(data, bias.data(), in, out, false, precision_);
+  bias.resize(0);
+}
+
+void Model::set(const std::string& name, const float* data) {
+  const int c = config_.n_embd;
+  const auto width = static_cast<std::size_t>(c);
+  if (name == "wte.weight") return (has_head() ? embedding_ : head_).pack(data, nullptr, c, config_.vocab_size, true, precision_);
+  if (name == "lm_head.weight") return head_.pack(data, nullptr, c, config_.vocab_size, true, precision_);
+  if (name == "wpe.weight") return fill(wpe_, data, width * static_cast<std::size_t>(config_.n_positions));
+  if (name == "ln_f.weight") return fill(ln_f_.gain, data, width);
+  if (name == "ln_f.bias") return fill(ln_f_.bias, data, width);
+  const std::size_t dot = name.find('.', 2);
+  if (name.compare(0, 2, "h.") != 0 || dot == std::string::npos) throw std::logic_error("unknown tensor " + name);
+  Layer& layer = layers_.at(static_cast<std::size_t>(std::stoi(name.substr(2, dot - 2))));
+  const std::string rest = name.substr(dot + 1);
+  const bool is_weight = rest.size() > 7 && rest.compare(rest.size() - 7, 7, ".weight") == 0;
+  const std::string part = rest.substr(0, rest.rfind('.'));
+  if (part == "ln_1") return fill(is_weight ? layer.ln_1.gain : layer.ln_1.bias, data, width);
+  if (part == "ln_2") return fill(is_weight ? layer.ln_2.gain : layer.ln_2.bias, data, width);
+  if (part == "attn.c_attn") return set_linear(layer.c_attn, layer.bias[0], is_weight, data, c, 3 * c);
+  if (part == "attn.c_proj") return set_linear(layer.attn_proj, layer.bias[1], is_weight, data, c, c);
+  if (part == "mlp.c_fc") return set_linear(layer.c_fc, layer.bias[2], is_weight, data, c, config_.n_inner);
+  if (part == "mlp.c_proj") return set_linear(layer.mlp_proj, layer.bias[3], is_weight, data, config_.n_inner, c);
+  throw std::logic_error("unknown tensor " + name);
+}
+
+std::size_t Model::weight_bytes() const {
+  std::size_t total = head_.bytes() + embedding_.bytes() + wpe_.size() * 4;
+  for (const auto& layer : layers_)
+    total += layer.c_attn.bytes() + layer.attn_proj.bytes() + layer.c_fc.bytes() + layer.mlp_proj.bytes();
+  return total;
+}
+
+void Model::reserve(int rows, int wanted) {
+  const auto m = static_cast<std::size_t>(rows);
+  const std::size_t widest = static_cast<std::size_t>(round_up(std::max(config_.n_embd, config_.n_inner), kPanel));
+  const Layer& layer = layers_.front();
+  x_.at_least(m * static_cast<std::size_t>(layer.attn_proj.stride()));
+  qkv_.at_least(m * static_cast<std::size_t>(layer.c_attn.stride()));
+  mixed_.at_least(m * static_cast<std::size_t>(layer.attn_proj.stride()));
+  inner_.at_least(m * static_cast<std::size_t>(layer.c_fc.stride()));
+  logits_.at_least(static_cast<std::size_t>(wanted) * static_cast<std::size_t>(head_.stride()));
+  const auto scratch = [&](Scratch& s, std::size_t n) {
+    s.normed.at_least(n * widest);
+    s.scale.at_least(n);
+    if (precision_ == Precision::int8) s.quantized.at_least(n * widest);
+  };
+  scratch(shared_, std::max(m, static_cast<std::size_t>(wanted)));
+  for (auto& s : private_) scratch(s, kPrivateRows);
+}
+
+void Model::forward(const std::vector<Span>& spans, Rows rows, const LogitsSink& sink, Hidden hidden) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  int span = 0, offset = 0, done = 0;
+  const auto n_spans = static_cast<int>(spans.size());
+  while (span < n_spans) {
+    Chunk chunk;
+    chunk.first_token = done;
+    while (span < n_spans && chunk.rows() < kChunkRows) {
+      const Span& s = spans[static_cast<std::size_t>(span)];
+      const int count = std::min(s.count - offset, kChunkRows - chunk.rows());
+      const Piece piece{span, offset, count, chunk.rows(), s.cache->length()};
+      for (int i = 0; i < count; ++i) {
+        const bool last = offset + i + 1 == s.count;
+        if (rows == Rows::all || (rows == Rows::last && last)) {
+          chunk.wanted.push_back(chunk.rows());
+          chunk.wanted_id.push_back(rows == Rows::all ? done + chunk.rows() : span);
+        }
+        chunk.token.push_back(s.ids[offset + i]);
+        chunk.position.push_back(piece.position + i);
+      }
+      s.cache->extend(count);
+      chunk.pieces.push_back(piece);
+      offset += count;
+      if (offset == s.count) {
+        ++span;
+        offset = 0;
+      }
+    }
+    done += chunk.rows();
+    reserve(chunk.rows(), static_cast<int>(chunk.wanted.size()));
+    team_.run([&](int rank) { run_chunk(rank, chunk, spans, sink, hidden); });
+  }
+}
+
+void Model::run_chunk(int rank, const Chunk& chunk, const std::vector<Span>& spans, const LogitsSink& sink, Hidden hidden) {
+  const int m = chunk.rows();
+  embed(rank, chunk);
+  tap(rank, chunk, hidden, 0);
+  for (int l = 0; l < config_.n_layer; ++l) {
+    const Layer& layer = layers_[static_cast<std::size_t>(l)];
+    const std::ptrdiff_t width = layer.attn_proj.stride();
+    product(rank, layer.c_attn, prepare(rank, x_.data(), width, m, nullptr, &layer.ln_1, layer.c_attn), m, qkv_.data(), Activation::none, false);
+    attention(rank, l, chunk, spans);
+    product(rank, layer.attn_proj, prepare(rank, mixed_.data(), width, m, nullptr, nullptr, layer.attn_proj), m, x_.data(), Activation::none, true);
+    product(rank, layer.c_fc, prepare(rank, x_.data(), width, m, nullptr, &layer.ln_2, layer.c_fc), m, inner_.data(), config_.activation, false);
+    product(rank, layer.mlp_proj, prepare(rank, inner_.data(), layer.c_fc.stride(), m, nullptr, nullptr, layer.mlp_proj), m, x_.data(), Activation::none, true);
+    if (l + 1 < config_.n_layer) tap(rank, chunk, hidden, l + 1);
+  }
+  tap(rank, chunk, hidden, config_.n_layer);
+  if (!chunk.wanted.empty()) logits(rank, chunk, sink);
+}
+
+void Model::embed(int rank, const Chunk& chunk) {
+  const auto c = static_cast<std::size_t>(config_.n_embd);
+  const std::ptrdiff_t width = layers_.front().attn_proj.stride();
+  const Linear& table = embedding_.packed() ? embedding_ : head_;
+  const Share share = share_of(chunk.rows(), rank, team_.size());
+  for (int r = share.first; r < share.last; ++r) {
+    float* x = x_.data() + r * width;
+    const float* position = wpe_.data() + static_cast<std::size_t>(chunk.position[static_cast<std::size_t>(r)]) * c;
+    std::copy(position, position + c, x);
+    std::fill(x + c, x + width, 0.0f);
+    table.add_row(chunk.token[static_cast<std::size_t>(r)], x);
+  }
+  team_.barrier();
+}
+
+// Rows ready for `next`: picked, normalised and quantised as asked. Threads share the work and meet, or each does it all.
+Model::Input Model::prepare(int rank, const float* source, std::ptrdiff_t stride, int m, const int* pick, const Norm* norm, const Linear& next) {
+  if (!norm && precision_ == Precision::fp32) return {source, stride, nullptr, nullptr};
+  const bool alone = m <= kPrivateRows;
+  Scratch& scratch = alone ? private_[static_cast<std::size_t>(rank)] : shared_;
+  const Share share = alone ? Share{0, m} : share_of(m, rank, team_.size());
+  const int padded = round_up(next.in(), kQuad);
+  for (int r = share.first; r < share.last; ++r) {
+    const float* row = source + (pick ? pick[r] : r) * stride;
+    if (norm) {
+      float* y = scratch.normed.data() + r * stride;
+      kernels_.layer_norm(row, norm->gain.data(), norm->bias.data(), config_.layer_norm_epsilon, config_.n_embd, y);
+      row = y;
+    }
+    if (precision_ == Precision::int8)
+      kernels_.quantize_row(row, next.in(), padded, scratch.quantized.data() + static_cast<std::ptrdiff_t>(r) * padded, scratch.scale.data() + r);
+  }
+  if (!alone) team_.barrier();
+  return {scratch.normed.data(), stride, scratch.quantized.data(), scratch.scale.data()};
+}
+
+void Model::product(int rank, const Linear& linear, const Input& input, int m, float* y, Activation activation, bool add) {
+  const Share share = share_of(linear.panels(), rank, team_.size());
+  if (precision_ == Precision::fp32) linear.apply_f32(kernels_, input.f32, input.stride, m, y, activation, add, share.first, share.last);
+  else linear.apply_i8(kernels_, input.i8, input.scale, m, y, activation, add, share.first, share.last);
+  team_.barrier();
+}
+
+// Each (piece, head) belongs to one thread, which stores its keys and values and then answers its queries.
+void Model::attention(int rank, int layer, const Chunk& chunk, const std::vector<Span>& spans) {
+  const int c = config_.n_embd, head_dim = config_.head_dim(), heads = config_.n_head;
+  const CacheShape shape = config_.cache_shape();
+  const std::ptrdiff_t qkv_stride = layers_.front().c_attn.stride(), width = layers_.front().attn_proj.stride();
+  const Share share = share_of(static_cast<int>(chunk.pieces.size()) * heads, rank, team_.size());
+  for (int task = share.first; task < share.last; ++task) {
+    const Piece& piece = chunk.pieces[static_cast<std::size_t>(task / heads)];
+    const int head = task % heads;
+    Cache& cache = *spans[static_cast<std::size_t>(piece.span)].cache;
+    for (int i = 0; i < piece.count; ++i) {
+      const float* row = qkv_.data() + (piece.first_row + i) * qkv_stride + head * head_dim;
+      cache.write(layer, head, piece.position + i, row + c, row + 2 * c);
+    }
+    for (int i = 0; i < piece.count; ++i) {
+      const int row = piece.first_row + i;
+      kernels_.attend({qkv_.data() + row * qkv_stride + head * head_dim, cache.page_table(), shape.key_offset(layer, head),
+                       shape.value_offset(layer, head), piece.position + i + 1, head_dim, shape.value_stride(),
+                       config_.attention_scale[static_cast<std::size_t>(layer)], scores_[static_cast<std::size_t>(rank)].data(),
+                       mixed_.data() + row * width + head * head_dim});
+    }
+  }
+  team_.barrier();
+}
+
+void Model::logits(int rank, const Chunk& chunk, const LogitsSink& sink) {
+  const auto count = static_cast<int>(chunk.wanted.size());
+  product(rank, head_, prepare(rank, x_.data(), layers_.front().attn_proj.stride(), count, chunk.wanted.data(), &ln_f_, head_), count, logits_.data(), Activation::none, false);
+  sink(rank, team_.size(), count, chunk.wanted_id.data(), logits_.data(), head_.stride());
+}
+
+void Model::tap(int rank, const Chunk& chunk, Hidden hidden, int layer) {
+  if (hidden.layer != layer) return;
+  const auto c = static_cast<std::size_t>(config_.n_embd);
+  const Share share = share_of(chunk.rows(), rank, team_.size());
+  for (int r = share.first; r < share.last; ++r) {
+    const float* x = x_.data() + r * layers_.front().attn_proj.stride();
+    float* out = hidden.out + (static_cast<std::size_t>(chunk.first_token) + static_cast<std::size_t>(r)) * c;
+    if (layer == config_.n_layer) kernels_.layer_norm(x, ln_f_.gain.data(), ln_f_.bias.data(), config_.layer_norm_epsilon, config_.n_embd, out);
+    else std::copy(x, x + c, out);
+  }
+}
+
+void Model::decode(const std::vector<Sequence*>& sequences, int steps) {
+  for (int step = 0; step < steps; ++step) {
+    std::vector<Sequence*> running;
+    std::vector<Span> spans;
+    for (Sequence* s : sequences) {
+      if (!s->running()) continue;
+      const auto [ids, count] = s->pending();
+      running.push_back(s);
+      spans.push_back({&s->cache(), ids, count});
+    }
+    if (running.empty()) return;
+    forward(spans, Rows::last, [&](int rank, int members, int count, const int* row, const float* logits, std::ptrdiff_t stride) {
+      const Share share = share_of(count, rank, members);
+      for (int i = share.first; i < share.last; ++i)
+        running[static_cast<std::size_t>(row[i])]->accept(logits + i * stride, config_.vocab_size, sampler(rank), kernels_);
+    });
+  }
+}
+
+}  // namespace gpt2lab
