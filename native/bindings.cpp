@@ -267,6 +267,11 @@ void bind_model(nb::module_& m) {
       .def("forward", &forward, "caches"_a, "ids"_a, "all"_a)
       .def("hidden", &hidden, "cache"_a, "ids"_a, "layer"_a)
       .def("score", &score, "cache"_a, "ids"_a, "targets"_a, "k"_a)
+      .def("feed", [](Model& model, Cache& cache, const Ids& ids) {
+        nb::gil_scoped_release release;
+        model.forward({{&cache, ids.data(), static_cast<int>(ids.size())}}, Rows::none, {});
+      }, "cache"_a, "ids"_a)
+      .def("prefill", &Model::prefill, "sequences"_a, nb::call_guard<nb::gil_scoped_release>())
       .def("decode", &Model::decode, "sequences"_a, "steps"_a, nb::call_guard<nb::gil_scoped_release>());
 }
 

@@ -226,6 +226,15 @@ void Model::tap(int rank, const Chunk& chunk, Hidden hidden, int layer) {
   }
 }
 
+void Model::prefill(const std::vector<Sequence*>& sequences) {
+  std::vector<Span> spans;
+  for (Sequence* s : sequences) {
+    const auto [ids, count] = s->pending();
+    if (count > 1) spans.push_back({&s->cache(), ids, count - 1});
+  }
+  forward(spans, Rows::none, {});
+}
+
 void Model::decode(const std::vector<Sequence*>& sequences, int steps) {
   for (int step = 0; step < steps; ++step) {
     std::vector<Sequence*> running;

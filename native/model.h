@@ -60,6 +60,9 @@ class Model {
   // Runs the spans through the model, extending their caches. Every cache must have room below n_positions.
   void forward(const std::vector<Span>& spans, Rows rows, const LogitsSink& sink, Hidden hidden = {});
 
+  // Feeds all but the last pending token of each sequence, so that forks made afterwards share the work.
+  void prefill(const std::vector<Sequence*>& sequences);
+
   // Up to `steps` more tokens for each running sequence.
   void decode(const std::vector<Sequence*>& sequences, int steps);
 

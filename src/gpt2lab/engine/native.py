@@ -1,0 +1,161 @@
+"""The native backend: GPT-2 in C++ on packed weights (see native/).
+
+Chooses kernels, threads and precision, checks what the C++ side takes for granted, and words the errors.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from gpt2lab import _native
+from gpt2lab.engine.params import SamplingParams
+from gpt2lab.engine.protocol import Cache, Floats, Ids, TextSequence
+from gpt2lab.errors import ConfigError, nearest
+from gpt2lab.model.config import GPT2Config
+
+Precision = Literal["auto", "fp32", "int8"]
+ISA_VARIABLE = "GPT2LAB_ISA"
+
+
+def choose_isa() -> str:
+    """Return the kernels to use: the best this processor runs, or what $GPT2LAB_ISA names."""
+    available: list[str] = _native.available_isas()
+    given = os.environ.get(ISA_VARIABLE)
+    if not given:
+        return available[0]
+    if given not in available:
+        raise ConfigError(
+            f"{ISA_VARIABLE}={given} is not one of this processor's kernels: {', '.join(available)}."
+            f"{nearest(given, available)}"
+        )
+    return given
+
+
+def choose_threads(threads: int | None = None) -> int:
+    """Return `threads`, or by default the number of processors this process may use (at most 32)."""
+    if threads is None:
+        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(usable, 32)
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 256:
+        raise ConfigError(f"threads = {threads!r} must be a whole number from 1 to 256.")
+    return threads
+
+
+def choose_precision(precision: str) -> Literal["fp32", "int8"]:
+    """Return the weight format for a `--precision` value; "auto" is explained in docs/decisions/0004-precision.md."""
+    if precision not in get_args(Precision):
+        raise ConfigError(
+            f"precision = {precision!r} is not one of {', '.join(get_args(Precision))}."
+            f"{nearest(precision, get_args(Precision))}"
+        )
+    return "int8" if precision == "int8" else "fp32"
+
+
+class NativeBackend:
+    """A GPT-2 on the CPU. `tensors` has the names, shapes and float32 values of `config.tensor_shapes()`."""
+
+    def __init__(
+        self,
+        config: GPT2Config,
+        tensors: Mapping[str, np.ndarray[Any, Any]],
+        *,
+        precision: str = "fp32",
+        threads: int | None = None,
+    ) -> None:
+        self.config = config
+        self.precision = choose_precision(precision)
+        self._isa = choose_isa()
+        self._model = _native.Model(
+            vocab_size=config.vocab_size,
+            n_positions=config.n_positions,
+            n_embd=config.n_embd,
+            n_layer=config.n_layer,
+            n_head=config.n_head,
+            n_inner=config.inner,
+            activation=config.activation_function,
+            layer_norm_epsilon=config.layer_norm_epsilon,
+            attention_scale=[config.attention_scale(i) for i in range(config.n_layer)],
+            precision=self.precision,
+            isa=self._isa,
+            threads=choose_threads(threads),
+        )
+        # biases before weights, and an untied head before the embedding: a layer is packed when its weight arrives
+        for name in sorted(config.tensor_shapes()):
+            self._model.set(name.removeprefix("transformer."), np.ascontiguousarray(tensors[name], dtype=np.float32))
+
+    @property
+    def description(self) -> str:
+        """Precision, kernels and threads."""
+        threads = self._model.threads
+        return f"native {self.precision}, {self._isa} kernels, {threads} thread{'s' if threads > 1 else ''}"
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of packed weights, all of which one decoding step reads."""
+        return int(self._model.weight_bytes)
+
+    def new_cache(self) -> Cache:
+        """Return an empty cache."""
+        cache: Cache = self._model.new_cache()
+        return cache
+
+    def forward(self, caches: Sequence[Cache], ids: Sequence[Ids], *, all_positions: bool = False) -> Floats:
+        """See `Backend.forward`."""
+        logits: Floats = self._model.forward(list(caches), list(ids), all_positions)
+        return logits
+
+    def feed(self, cache: Cache, ids: Ids) -> None:
+        """See `Backend.feed`."""
+        self._model.feed(cache, ids)
+
+    def hidden(self, ids: Ids, layer: int) -> Floats:
+        """See `Backend.hidden`."""
+        states: Floats = self._model.hidden(self._model.new_cache(), ids, layer)
+        return states
+
+    def score(self, cache: Cache, ids: Ids, targets: Ids, top: int) -> tuple[Floats, Ids, Floats, Ids, Floats]:
+        """See `Backend.score`."""
+        result: tuple[Floats, Ids, Floats, Ids, Floats] = self._model.score(cache, ids, targets, top)
+        return result
+
+    def sequence(self, prompt: Ids, params: SamplingParams, sample: int) -> TextSequence:
+        """See `Backend.sequence`."""
+        n = self.config.n_positions
+        sequence: TextSequence = _native.Sequence(
+            prompt, params.max_new_tokens, native_params(params, sample), n, params.stride(n), self._model
+        )
+        return sequence
+
+    def prefill(self, sequences: Sequence[TextSequence]) -> None:
+        """See `Backend.prefill`."""
+        self._model.prefill(list(sequences))
+
+    def decode(self, sequences: Sequence[TextSequence], steps: int) -> None:
+        """See `Backend.decode`."""
+        self._model.decode(list(sequences), steps)
+
+
+def native_params(params: SamplingParams, sample: int = 0) -> Any:
+    """Return the C++ side's form of `params` for the random stream number `sample`."""
+    native = _native.SamplingParams()
+    for name in ("temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty", "no_repeat_ngram_size",
+                 "min_new_tokens", "top_logprobs", "seed"):  # fmt: skip
+        setattr(native, name, getattr(params, name))
+    native.top_p_drops_crossing = params.top_p_rule == "openai"
+    native.logit_bias = [(int(i), float(b)) for i, b in params.logit_bias.items()]
+    native.bad_words = [list(word) for word in params.bad_words_ids]
+    native.stop_ids = list(params.stop_ids or ())
+    native.sample = sample
+    return native
+
+
+def filtered(logits: Floats, params: SamplingParams, history: Ids | None = None) -> tuple[Ids, np.ndarray[Any, Any]]:
+    """Return (ids, probabilities) that `params` leave of one row of logits, after the tokens `history`; likeliest first
+    when a filter sorts them, in order of id otherwise."""
+    past = np.zeros(0, np.int32) if history is None else history
+    ids, probabilities = _native.filter(np.ascontiguousarray(logits, np.float32), native_params(params), past, 0, choose_isa())
+    return ids, probabilities

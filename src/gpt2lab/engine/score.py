@@ -1,0 +1,93 @@
+"""Reading instead of writing: what a model says of given tokens, and which tokens it expects next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpt2lab.engine.protocol import Backend, Floats, Ids
+from gpt2lab.errors import RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScores:
+    """For each of n tokens: log-probability, rank (0: the likeliest), entropy in nats of the distribution it was drawn
+    from, and the likeliest ids with their log-probabilities (n, top).
+
+    A first token that nothing precedes has log-probability and entropy NaN and rank -1.
+    """
+
+    logprobs: Floats
+    ranks: Ids
+    entropies: Floats
+    top_ids: Ids
+    top_logprobs: Floats
+
+
+def score_ids(
+    backend: Backend,
+    ids: Ids,
+    *,
+    context: int | None,
+    stride: int | None = None,
+    top: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> TokenScores:
+    """Score every token of `ids` once.
+
+    `context` is the id put before the text (GPT-2's <|endoftext|>); without it the first token has no score. A text
+    longer than the window is read in windows that move by `stride` (default: half of n_positions), so that every
+    token is predicted from at least n_positions - stride tokens before it. `progress(done, total)` counts tokens.
+    """
+    n_positions, n = backend.config.n_positions, len(ids)
+    step = max(n_positions // 2, 1) if stride is None else stride
+    if isinstance(step, bool) or not isinstance(step, int) or not 1 <= step <= n_positions:
+        raise RequestError(f"stride = {stride!r} must be a whole number from 1 to the model's window of {n_positions}.")
+    if top < 0:
+        raise RequestError(f"top = {top} must not be negative.")
+    top = min(top, backend.config.vocab_size)
+    first = 0 if context is not None else 1
+    scores = TokenScores(
+        np.full(n, np.nan, np.float32),
+        np.full(n, -1, np.int32),
+        np.full(n, np.nan, np.float32),
+        np.zeros((n, top), np.int32),
+        np.zeros((n, top), np.float32),
+    )
+    before = ids[:-1] if context is None else np.concatenate([np.asarray([context], np.int32), ids[:-1]])
+    targets = ids[first:]
+    start = done = 0
+    while done < len(targets):
+        end = min(start + n_positions, len(targets))
+        cache = backend.new_cache()
+        if done > start:
+            backend.feed(cache, before[start:done])
+        part = backend.score(cache, before[done:end], targets[done:end], top)
+        place = slice(first + done, first + end)
+        for whole, piece in zip(
+            (scores.logprobs, scores.ranks, scores.entropies, scores.top_ids, scores.top_logprobs), part, strict=True
+        ):
+            whole[place] = piece
+        done = end
+        start = done - (n_positions - step)
+        if progress is not None:
+            progress(first + done, n)
+    return scores
+
+
+def next_logits(backend: Backend, ids: Ids) -> Floats:
+    """Return the logits (vocab_size,) of the token after `ids`; of a longer text the last n_positions tokens count."""
+    return backend.forward([backend.new_cache()], [np.ascontiguousarray(ids[-backend.config.n_positions :])])[0]
+
+
+def most_likely(logits: Floats, k: int) -> list[tuple[int, float]]:
+    """Return the k likeliest (id, probability), highest first, lower ids first among equals; mass is not renormalised."""
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise RequestError(f"k = {k!r} must be a whole number of at least 1.")
+    wide = logits.astype(np.float64)
+    probabilities = np.exp(wide - wide.max())
+    probabilities /= probabilities.sum()
+    order = np.lexsort((np.arange(wide.size), -wide))[: min(k, wide.size)]
+    return [(int(i), float(probabilities[i])) for i in order]

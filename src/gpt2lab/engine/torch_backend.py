@@ -1,0 +1,221 @@
+"""The PyTorch backend: the same protocol on a GPU (or any torch device).
+
+The model runs in torch; the choice of tokens is the native sampler's, so the same parameters mean the same thing.
+Float sums on a GPU have no fixed order across batch sizes: the bit-for-bit contract is the native backend's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpt2lab import _native
+from gpt2lab.engine.native import choose_isa, native_params
+from gpt2lab.engine.params import SamplingParams
+from gpt2lab.engine.protocol import Cache, Floats, Ids, TextSequence
+from gpt2lab.errors import ConfigError, MissingExtraError
+from gpt2lab.model.config import GPT2Config
+
+if TYPE_CHECKING:
+    import torch
+
+    from gpt2lab.model.cache import KVCache
+
+_SCORED_ROWS = 128  # rows of logits held at once while scoring
+
+
+class _TorchCache:
+    """A `KVCache` of one row with the protocol's verbs."""
+
+    def __init__(self, kv: KVCache) -> None:
+        self.kv = kv
+
+    @property
+    def length(self) -> int:
+        return self.kv.length
+
+    def crop(self, length: int) -> None:
+        self.kv.crop(min(length, self.kv.length))
+
+    def fork(self) -> _TorchCache:
+        return _TorchCache(self.kv.fork(1))
+
+
+class _TorchSequence:
+    """A native sequence, which chooses and stops, beside a torch cache."""
+
+    def __init__(self, native: Any, cache: _TorchCache, params: SamplingParams) -> None:
+        self.native, self.cache, self.params, self.window_start = native, cache, params, 0
+
+    @property
+    def running(self) -> bool:
+        return bool(self.native.running)
+
+    @property
+    def finish(self) -> str:
+        return str(self.native.finish)
+
+    @property
+    def generated(self) -> int:
+        return int(self.native.generated)
+
+    @property
+    def prompt_length(self) -> int:
+        return int(self.native.prompt_length)
+
+    @property
+    def logprobs(self) -> list[float]:
+        return list(self.native.logprobs)
+
+    @property
+    def top_logprobs(self) -> list[tuple[int, float]]:
+        return list(self.native.top_logprobs)
+
+    def ids_from(self, first: int) -> list[int]:
+        return list(self.native.ids_from(first))
+
+    def stop(self) -> None:
+        self.native.stop()
+
+    def fork(self, sample: int) -> _TorchSequence:
+        twin = _TorchSequence(self.native.fork(sample), self.cache.fork(), self.params)
+        twin.window_start = self.window_start
+        return twin
+
+    def pending(self, n_positions: int) -> Ids:
+        """Return the ids the model has yet to see, after moving the window if it must."""
+        length = self.prompt_length + self.generated
+        start = _native.window_start(length, n_positions, self.params.stride(n_positions))
+        if start != self.window_start:
+            self.window_start = start
+            self.cache.crop(0)
+        return np.asarray(self.native.ids_from(start + self.cache.length), np.int32)
+
+
+class TorchBackend:
+    """A GPT-2 in PyTorch on `device`, in float32."""
+
+    def __init__(self, config: GPT2Config, tensors: Mapping[str, np.ndarray[Any, Any]], *, device: str = "cuda") -> None:
+        try:
+            import torch
+
+            from gpt2lab.model.cache import KVCache
+            from gpt2lab.model.gpt import GPT
+        except ImportError:
+            raise MissingExtraError(f"device = {device!r}", "train") from None
+        self.config = config
+        self._torch, self._kv = torch, KVCache
+        self._device = _checked_device(torch, device)
+        with torch.device("meta"):
+            self._model = GPT(config)
+        self._model.to_empty(device=self._device)
+        state = {name: torch.from_numpy(np.array(tensors[name], np.float32)) for name in config.tensor_shapes()}
+        self._model.load_state_dict(state, strict=True)
+        self._model.eval()
+        self._isa = choose_isa()
+
+    @property
+    def description(self) -> str:
+        """Precision and device."""
+        return f"torch fp32, {self._device}"
+
+    def new_cache(self) -> Cache:
+        """Return an empty cache."""
+        return _TorchCache(self._kv(self.config, device=self._device))
+
+    def _logits(self, cache: Cache, ids: Ids, *, all_positions: bool) -> torch.Tensor:
+        assert isinstance(cache, _TorchCache)
+        with self._torch.inference_mode():
+            given = self._torch.from_numpy(ids.astype(np.int64))[None].to(self._device)
+            states = self._model.hidden(given, cache.kv)[0]  # (T, C)
+            return (states if all_positions else states[-1:]) @ self._model.head_weight.T  # (T or 1, V)
+
+    def forward(self, caches: Sequence[Cache], ids: Sequence[Ids], *, all_positions: bool = False) -> Floats:
+        """See `Backend.forward`."""
+        rows = [self._logits(c, i, all_positions=all_positions).float().cpu().numpy() for c, i in zip(caches, ids, strict=True)]
+        logits: Floats = np.concatenate(rows)
+        return logits
+
+    def feed(self, cache: Cache, ids: Ids) -> None:
+        """See `Backend.feed`."""
+        self._logits(cache, ids, all_positions=False)
+
+    def hidden(self, ids: Ids, layer: int) -> Floats:
+        """See `Backend.hidden`."""
+        with self._torch.inference_mode():
+            h = self._model.transformer
+            given = self._torch.from_numpy(ids.astype(np.int64))[None].to(self._device)
+            x = h["wte"](given) + h["wpe"](self._torch.arange(len(ids), device=self._device))
+            for block in list(h["h"])[:layer]:  # type: ignore[call-overload]
+                x = block(x, None)
+            if layer == self.config.n_layer:
+                x = h["ln_f"](x)
+            states: Floats = x[0].float().cpu().numpy()
+            return states
+
+    def score(self, cache: Cache, ids: Ids, targets: Ids, top: int) -> tuple[Floats, Ids, Floats, Ids, Floats]:
+        """See `Backend.score`."""
+        parts = [
+            self._score(cache, ids[i : i + _SCORED_ROWS], targets[i : i + _SCORED_ROWS], top)
+            for i in range(0, len(ids), _SCORED_ROWS)
+        ]
+        logprob, rank, entropy, top_ids, top_logprobs = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return logprob, rank, entropy, top_ids, top_logprobs
+
+    def _score(self, cache: Cache, ids: Ids, targets: Ids, top: int) -> tuple[Any, ...]:
+        torch = self._torch
+        with torch.inference_mode():
+            logits = self._logits(cache, ids, all_positions=True).float()
+            logp = torch.log_softmax(logits, dim=-1)
+            want = torch.from_numpy(targets.astype(np.int64)).to(self._device)[:, None]
+            chosen = logits.gather(1, want)
+            place = torch.arange(logits.shape[1], device=self._device)[None]
+            rank = ((logits > chosen) | ((logits == chosen) & (place < want))).sum(1)
+            best, best_ids = torch.sort(logp, dim=-1, descending=True, stable=True)
+            columns = (
+                logp.gather(1, want)[:, 0],
+                rank.int(),
+                -(logp.exp() * logp).sum(1),
+                best_ids[:, :top].int(),
+                best[:, :top],
+            )
+            return tuple(c.cpu().numpy() for c in columns)
+
+    def sequence(self, prompt: Ids, params: SamplingParams, sample: int) -> TextSequence:
+        """See `Backend.sequence`."""
+        n = self.config.n_positions
+        native = _native.Sequence(
+            prompt, params.max_new_tokens, native_params(params, sample), n, params.stride(n), None
+        )
+        cache = self.new_cache()
+        assert isinstance(cache, _TorchCache)
+        return _TorchSequence(native, cache, params)
+
+    def prefill(self, sequences: Sequence[TextSequence]) -> None:
+        """See `Backend.prefill`."""
+        for sequence in sequences:
+            assert isinstance(sequence, _TorchSequence)
+            pending = sequence.pending(self.config.n_positions)
+            if len(pending) > 1:
+                self.feed(sequence.cache, pending[:-1])
+
+    def decode(self, sequences: Sequence[TextSequence], steps: int) -> None:
+        """See `Backend.decode`."""
+        for _ in range(steps):
+            for sequence in sequences:
+                assert isinstance(sequence, _TorchSequence)
+                if sequence.running:
+                    logits = self.forward([sequence.cache], [sequence.pending(self.config.n_positions)])[0]
+                    sequence.native.accept(np.ascontiguousarray(logits), self._isa)
+
+
+def _checked_device(torch: Any, device: str) -> Any:
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device = {device!r} cannot be used ({reason}); use 'cpu', or a device that torch lists.") from None
+    return chosen

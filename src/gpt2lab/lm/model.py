@@ -1,0 +1,411 @@
+"""LanguageModel: load any GPT-2, then write, stream, score, look ahead and take features, all in text."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from gpt2lab import checkpoint
+from gpt2lab.engine.beam import beam_search
+from gpt2lab.engine.generate import Batch, Job, Output, check_prompt
+from gpt2lab.engine.native import NativeBackend
+from gpt2lab.engine.params import SamplingParams, check_names
+from gpt2lab.engine.protocol import Backend, Ids
+from gpt2lab.engine.score import most_likely, next_logits, score_ids
+from gpt2lab.errors import CheckpointError, RequestError
+from gpt2lab.lm.results import Generation, Score
+from gpt2lab.lm.seeds import next_seed
+from gpt2lab.lm.stopping import TextStream
+from gpt2lab.model.config import GPT2Config
+from gpt2lab.tokenizer import Tokenizer
+
+Pooling = Literal["mean", "last", "none"]
+
+_FROM_FILE = ("temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty", "no_repeat_ngram_size")
+"""Sampling settings that a checkpoint's generation_config.json may set when it says do_sample."""
+
+
+class LanguageModel:
+    """A GPT-2 and its tokenizer. `load` makes one."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        tokenizer: Tokenizer | None,
+        *,
+        generation: Mapping[str, Any] | None = None,
+        source: str = "",
+    ) -> None:
+        self.backend, self.tokenizer, self.source = backend, tokenizer, source
+        self._defaults = _defaults(generation or {}, backend.config, tokenizer)
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path = "tiny",
+        *,
+        precision: str = "fp32",
+        device: str = "cpu",
+        threads: int | None = None,
+        models_dir: str | Path | None = None,
+        offline: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> LanguageModel:
+        """Load a model by name ("tiny", "gpt2", "124M" …), hub id, or path of a folder or .gguf file.
+
+        precision: "fp32" (equal to transformers), "int8" (smaller and faster) or "auto". device: "cpu" for the native
+        engine, else a torch device. Raises `CheckpointError`, `DownloadError`, `ConfigError` or `MissingExtraError`.
+        """
+        found = checkpoint.load(
+            name_or_path, models_dir=Path(models_dir) if models_dir else None, offline=offline, progress=progress
+        )
+        backend: Backend
+        if device == "cpu":
+            backend = NativeBackend(found.config, found.tensors, precision=precision, threads=threads)
+        else:
+            from gpt2lab.engine.torch_backend import TorchBackend  # only here is torch needed
+
+            backend = TorchBackend(found.config, found.tensors, device=device)
+        return cls(backend, found.tokenizer, generation=found.generation, source=found.source)
+
+    def __repr__(self) -> str:
+        return f"LanguageModel({self.source}; {self.backend.description})"
+
+    @property
+    def config(self) -> GPT2Config:
+        """The shape of the model."""
+        return self.backend.config
+
+    @property
+    def defaults(self) -> SamplingParams:
+        """What `generate` uses for options that are not given."""
+        return self._defaults
+
+    # ---- writing ---------------------------------------------------------------------------------------------
+
+    @overload
+    def generate(
+        self, prompt: str | None = None, *, token_ids: Sequence[int] | None = None, **options: Any
+    ) -> list[Generation]: ...
+    @overload
+    def generate(
+        self, prompt: Sequence[str], *, token_ids: Sequence[Sequence[int]] | None = None, **options: Any
+    ) -> list[list[Generation]]: ...
+    def generate(
+        self,
+        prompt: str | Sequence[str] | None = None,
+        *,
+        token_ids: Sequence[Any] | None = None,
+        num_return_sequences: int = 1,
+        first_sample: int = 0,
+        seed: int | None = None,
+        stop: str | Sequence[str] = (),
+        include_stop: bool = False,
+        bad_words: Sequence[str] = (),
+        max_length: int | None = None,
+        batch_size: int | None = None,
+        progress: Callable[[int], None] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Continue a prompt, or each of several, or write from nothing when none is given.
+
+        Returns a list of `num_return_sequences` generations for one prompt, and a list of such lists for several.
+        `token_ids` gives prompts as ids instead of text. `options` are the fields of `SamplingParams` (max_new_tokens,
+        temperature, top_k, top_p, num_beams …); `max_length` bounds prompt and new tokens together. `stop`: the text
+        ends before the first of these strings. `bad_words`: texts never generated. `seed` decides every random choice
+        (default: random, or from `set_seed`); `first_sample` numbers the first sample's random stream, so that more
+        samples can be asked for later. `progress(n)` reports n more tokens. Raises `RequestError`.
+        """
+        prompts, several = self._prompts(prompt, token_ids)
+        stops = [stop] if isinstance(stop, str) else list(stop)
+        if isinstance(num_return_sequences, bool) or not isinstance(num_return_sequences, int) or num_return_sequences < 1:
+            raise RequestError(f"num_return_sequences = {num_return_sequences!r} must be a whole number of at least 1.")
+        params = self._params(options, seed, bad_words)
+        per_prompt = [self._with_length(params, max_length, options, len(ids)) for _, ids in prompts]
+        if params.num_beams > 1:
+            if stops:
+                raise RequestError("Stop strings cannot be used with num_beams > 1; cut the text afterwards.")
+            groups = []
+            for (text, ids), own in zip(prompts, per_prompt, strict=True):
+                outputs = beam_search(self.backend, ids, own, num_return=num_return_sequences)
+                groups.append([self._generation(o, text, ids, own.seed, i) for i, o in enumerate(outputs)])
+            return groups if several else groups[0]
+        samples = range(first_sample, first_sample + num_return_sequences)
+        jobs = [Job(ids, own, s) for (_, ids), own in zip(prompts, per_prompt, strict=True) for s in samples]
+        made = self._run(jobs, stops, include_stop, batch_size, progress)
+        flat = [
+            self._generation(o, prompts[i // len(samples)][0], job.prompt, job.params.seed, job.sample, text)
+            for i, (job, (o, text)) in enumerate(zip(jobs, made, strict=True))
+        ]
+        groups = [flat[i : i + len(samples)] for i in range(0, len(flat), len(samples))]
+        return groups if several else groups[0]
+
+    def stream(
+        self,
+        prompt: str | None = None,
+        *,
+        token_ids: Sequence[int] | None = None,
+        sample: int = 0,
+        seed: int | None = None,
+        stop: str | Sequence[str] = (),
+        include_stop: bool = False,
+        bad_words: Sequence[str] = (),
+        max_length: int | None = None,
+        **options: Any,
+    ) -> Iterator[str]:
+        """Yield the text of one generation as it is made, whole characters only; the pieces join to `generate`'s text.
+
+        Takes `generate`'s options; `sample` numbers the random stream. Mistakes raise `RequestError` at the call, not
+        at the first piece. Needs a tokenizer, and no beams.
+        """
+        tokenizer = self._need_tokenizer("Streaming text")
+        ((_, ids),), _ = self._prompts(prompt, token_ids)
+        params = self._with_length(self._params(options, seed, bad_words), max_length, options, len(ids))
+        if params.num_beams > 1:
+            raise RequestError("num_beams > 1 cannot be streamed: a beam's text is known only at the end; use generate.")
+        text = TextStream(tokenizer, [stop] if isinstance(stop, str) else list(stop), include_stop=include_stop)
+        batch = Batch(self.backend, [Job(ids, params, sample)], batch_size=1, max_burst=1)
+        return _pieces(batch, text)
+
+    def _run(
+        self,
+        jobs: Sequence[Job],
+        stops: Sequence[str],
+        include_stop: bool,
+        batch_size: int | None,
+        progress: Callable[[int], None] | None,
+    ) -> list[tuple[Output, TextStream | None]]:
+        """Run jobs to their ends; with stop strings each comes with the text that watched for them."""
+        batch = Batch(self.backend, jobs, batch_size=batch_size)
+        texts: list[TextStream | None] = [None] * len(jobs)
+        if stops:
+            tokenizer = self._need_tokenizer("A stop string")
+            texts = [TextStream(tokenizer, stops, include_stop=include_stop) for _ in jobs]
+        for step in batch:
+            if progress is not None:
+                progress(len(step.ids))
+            text = texts[step.job]
+            if text is not None:
+                text.push(step.ids)
+                if step.finish:
+                    text.finish()
+                elif text.stopped:
+                    batch.stop(step.job)
+        return [(batch.output(i), texts[i]) for i in range(len(jobs))]
+
+    def _generation(
+        self, output: Output, prompt: str | None, prompt_ids: Ids, seed: int, sample: int, text: TextStream | None = None
+    ) -> Generation:
+        keep, finish = len(output.ids), output.finish
+        if text is not None and text.stopped:
+            keep, finish = text.token_count, "stop"
+        ids = output.ids[:keep]
+        if text is not None:
+            words: str | None = text.text
+        else:
+            words = self.tokenizer.decode(ids) if self.tokenizer is not None else None
+        return Generation(
+            text=words,
+            token_ids=ids,
+            logprobs=output.logprobs[:keep],
+            finish_reason=finish,
+            prompt=prompt,
+            prompt_token_ids=prompt_ids.tolist(),
+            seed=seed,
+            sample=sample,
+            top_logprobs=output.top_logprobs[:keep],
+        )
+
+    # ---- reading ---------------------------------------------------------------------------------------------
+
+    def score(
+        self,
+        text: str | None = None,
+        *,
+        token_ids: Sequence[int] | None = None,
+        bos: bool = True,
+        stride: int | None = None,
+        top: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Score:
+        """Measure every token of a text: log-probability, rank and entropy, and with `top` the likeliest tokens.
+
+        With `bos` the text is read after <|endoftext|>, so that its first token is scored too. A text longer than the
+        window is read in windows that move by `stride` tokens (default: half a window). Raises `RequestError`.
+        """
+        offsets: list[tuple[int, int]] = []
+        if token_ids is not None:
+            ids = check_prompt(token_ids, self.config.vocab_size)
+            text = self.tokenizer.decode(ids.tolist()) if self.tokenizer is not None else ""
+        else:
+            if not text:
+                raise RequestError("There is no text to score; give at least one character.")
+            whole = self._need_tokenizer("Text").encode_with_offsets(text)
+            ids = check_prompt(whole.ids, self.config.vocab_size)
+            offsets = [(int(a), int(b)) for a, b in whole.char_spans]
+        scores = score_ids(
+            self.backend, ids, context=self._bos() if bos else None, stride=stride, top=top, progress=progress
+        )
+        listed = ids.tolist()
+        return Score(
+            token_ids=listed,
+            tokens=[self.tokenizer.token_text(i) for i in listed] if self.tokenizer is not None else [],
+            offsets=offsets,
+            logprobs=scores.logprobs,
+            ranks=scores.ranks,
+            entropies=scores.entropies,
+            top_ids=scores.top_ids,
+            top_logprobs=scores.top_logprobs,
+            words=len(text.split()),
+            bytes=len(text.encode("utf-8", errors="replace")),
+        )
+
+    def next_tokens(
+        self, text: str | None = None, *, k: int = 10, token_ids: Sequence[int] | None = None
+    ) -> list[tuple[int, str, float]]:
+        """Return the k likeliest next tokens as (token id, text, probability), highest first."""
+        ((_, ids),), _ = self._prompts(text, token_ids)
+        best = most_likely(next_logits(self.backend, ids), k)
+        return [(i, self.tokenizer.token_text(i) if self.tokenizer else "", p) for i, p in best]
+
+    def features(
+        self,
+        text: str | None = None,
+        *,
+        layer: int = -1,
+        pooling: Pooling = "mean",
+        token_ids: Sequence[int] | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Return hidden states of a text: (n_embd,) pooled by "mean" or "last" token, (n, n_embd) with "none".
+
+        `layer` counts as transformers' hidden_states do: 0 the embeddings, i the output of block i, -1 or n_layer the
+        last one after the final layer norm. A text longer than the window is read in windows that overlap by half.
+        """
+        n_layer = self.config.n_layer
+        if isinstance(layer, bool) or not isinstance(layer, int) or not -n_layer - 1 <= layer <= n_layer:
+            raise RequestError(f"layer = {layer!r} must be a whole number from {-n_layer - 1} to {n_layer}.")
+        if pooling not in ("mean", "last", "none"):
+            raise RequestError(f"pooling = {pooling!r} is not one of 'mean', 'last', 'none'.")
+        ((_, ids),), _ = self._prompts(text, token_ids)
+        states = self._hidden(ids, layer % (n_layer + 1))
+        if pooling == "none":
+            return states
+        pooled: npt.NDArray[np.float32] = states[-1] if pooling == "last" else states.mean(axis=0, dtype=np.float64)
+        return pooled.astype(np.float32)
+
+    def _hidden(self, ids: Ids, layer: int) -> npt.NDArray[np.float32]:
+        n, parts, done, start = self.config.n_positions, [], 0, 0
+        while done < len(ids):
+            end = min(start + n, len(ids))
+            parts.append(self.backend.hidden(np.ascontiguousarray(ids[start:end]), layer)[done - start :])
+            done, start = end, end - n // 2
+        return np.concatenate(parts)
+
+    # ---- prompts and parameters ------------------------------------------------------------------------------
+
+    def _need_tokenizer(self, what: str) -> Tokenizer:
+        if self.tokenizer is None:
+            raise CheckpointError(f"{what} needs a tokenizer, but {self.source} has none; give token ids instead.")
+        return self.tokenizer
+
+    def _bos(self) -> int:
+        candidates = (self.config.bos_token_id, self.tokenizer.bos_id if self.tokenizer else None)
+        for token in (*candidates, self.config.eos_token_id):
+            if token is not None and 0 <= token < self.config.vocab_size:
+                return token
+        raise RequestError("This model has no token that begins a text; give a prompt (or score with bos=False).")
+
+    def _prompts(
+        self, prompt: str | Sequence[str] | None, token_ids: Sequence[Any] | None
+    ) -> tuple[list[tuple[str | None, Ids]], bool]:
+        """Return [(text, ids), …] and whether several prompts were given."""
+        vocab = self.config.vocab_size
+        if token_ids is not None:
+            if prompt is not None:
+                raise RequestError("Give the prompt as text or as token_ids, not both.")
+            several = len(token_ids) > 0 and isinstance(token_ids[0], (list, tuple, np.ndarray))
+            return [(None, check_prompt(ids, vocab)) for ids in (token_ids if several else [token_ids])], several
+        if prompt is None:
+            return [(None, check_prompt([self._bos()], vocab))], False
+        several = not isinstance(prompt, str)
+        texts: list[str] = [prompt] if isinstance(prompt, str) else list(prompt)
+        if not texts:
+            raise RequestError("The list of prompts is empty; give at least one.")
+        for text in texts:
+            if not isinstance(text, str):
+                raise RequestError(f"A prompt must be text, not {type(text).__name__}; for token ids use token_ids=.")
+            if not text:
+                raise RequestError("The prompt is empty; give some text, or no prompt at all to begin a new one.")
+            _warn_of_trailing_space(text)
+        encoded = self._need_tokenizer("A text prompt").encode_batch(texts)
+        return [(text, check_prompt(ids, vocab)) for text, ids in zip(texts, encoded, strict=True)], several
+
+    def _params(self, options: Mapping[str, Any], seed: int | None, bad_words: Sequence[str]) -> SamplingParams:
+        check_names(options, [*SamplingParams.names(), *_GENERATE_OPTIONS])
+        values = {**options, "seed": next_seed() if seed is None else seed}
+        if isinstance(bad_words, str):
+            raise RequestError("bad_words must be a list of texts, not one text.")
+        if bad_words:
+            tokenizer = self._need_tokenizer("bad_words")
+            forms = [form for word in bad_words for form in (word, " " + word)]  # a word reads differently after a space
+            values["bad_words_ids"] = [*values.get("bad_words_ids", ()), *(tokenizer.encode(f) for f in forms)]
+        if values.get("stop_ids", self._defaults.stop_ids) is None:
+            values["stop_ids"] = self._defaults.stop_ids
+        params = self._defaults.replaced(values)
+        params.check_ids(self.config.vocab_size)
+        return params
+
+    @staticmethod
+    def _with_length(
+        params: SamplingParams, max_length: int | None, options: Mapping[str, Any], prompt_length: int
+    ) -> SamplingParams:
+        """Return `params` with max_length, which counts the prompt too, turned into max_new_tokens."""
+        if max_length is None:
+            return params
+        if "max_new_tokens" in options:
+            raise RequestError("Give max_length (prompt and new tokens) or max_new_tokens, not both.")
+        if isinstance(max_length, bool) or not isinstance(max_length, int) or max_length <= prompt_length:
+            raise RequestError(
+                f"max_length = {max_length!r} must be a whole number above the prompt's {prompt_length} tokens."
+            )
+        return params.replaced({"max_new_tokens": max_length - prompt_length})
+
+
+_GENERATE_OPTIONS = ("num_return_sequences", "stop", "include_stop", "bad_words", "max_length", "batch_size")
+
+
+def _pieces(batch: Batch, text: TextStream) -> Iterator[str]:
+    for step in batch:
+        if piece := text.push(step.ids):
+            yield piece
+        if text.stopped and not step.finish:
+            batch.stop(0)
+    if rest := text.finish():
+        yield rest
+
+
+def _warn_of_trailing_space(text: str) -> None:
+    """GPT-2's tokens carry the space in front of a word, so a prompt that ends in one asks for an unusual token."""
+    if text.endswith(" "):
+        warnings.warn(
+            "The prompt ends with a space, which GPT-2 rarely sees before a word; the text is usually better without it.",
+            stacklevel=4,
+        )
+
+
+def _defaults(generation: Mapping[str, Any], config: GPT2Config, tokenizer: Tokenizer | None) -> SamplingParams:
+    """Return the parameters for a checkpoint: its own generation_config.json where it samples, its own end token."""
+    values: dict[str, Any] = {}
+    if generation.get("do_sample"):
+        values = {k: generation[k] for k in _FROM_FILE if generation.get(k) is not None}
+    ends = generation.get("eos_token_id")
+    if ends is None:
+        ends = config.eos_token_id if config.eos_token_id is not None else tokenizer.eos_id if tokenizer else None
+    listed = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    values["stop_ids"] = tuple(i for i in listed if 0 <= i < config.vocab_size)
+    return SamplingParams(**values)
