@@ -1,0 +1,238 @@
+"""Whole small runs: learning, exact resume, stopping, failing, exporting."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="training needs torch")
+
+import torch
+
+from gpt2lab.checkpoint import load_hf
+from gpt2lab.data import CorpusRecipe, prepare
+from gpt2lab.errors import CheckpointError, ConfigError, DataError, Gpt2labError
+from gpt2lab.model.gpt import GPT
+from gpt2lab.tokenizer import Tokenizer
+from gpt2lab.train import load_recipe, run
+from gpt2lab.train.export import export
+from gpt2lab.train.log import Progress, read_metrics
+from gpt2lab.train.loop import Trainer
+from gpt2lab.train.state import load_state
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus in which who does what is fixed, so that there is something to learn."""
+    folder = tmp_path_factory.mktemp("corpus")
+    r = random.Random(0)
+    deeds = {"The dog": "barks", "The cat": "sleeps by the fire", "The bird": "sings in the tree every day"}
+    lines = [f"{who} {deeds[who]}.\n" for who in r.choices(list(deeds), k=2000)]
+    (folder / "text.txt").write_text("".join(lines), encoding="utf-8")
+    prepare([folder / "text.txt"], folder / "corpus", CorpusRecipe(vocab_size=300, validation_share=0.1))
+    return folder / "corpus"
+
+
+def table(corpus: Path, out: Path, **train: Any) -> dict[str, Any]:
+    return {
+        "name": "small",
+        "data": str(corpus),
+        "out": str(out),
+        "model": {"n_positions": 8, "n_embd": 12, "n_layer": 2, "n_head": 2, "dropout": 0.1},
+        "optimizer": {"name": "muon", "lr": 0.01},
+        "schedule": {"name": "wsd", "warmup_steps": 5},
+        "train": {"steps": 20, "batch_size": 4, "validate_every": 10, "validation_windows": 8, "threads": 1, **train},
+    }
+
+
+def trainer(values: Mapping[str, Any], **arguments: Any) -> Trainer:
+    return Trainer(load_recipe(values), progress=Progress(io.StringIO()), **arguments)
+
+
+def same_weights(a: GPT, b: GPT) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_a_small_model_learns_a_small_language(corpus: Path, tmp_path: Path) -> None:
+    done = run(table(corpus, tmp_path, steps=150, batch_size=16))
+    first, last = read_metrics(tmp_path)[0], read_metrics(tmp_path)[-1]
+    assert last["step"] == done.step == 150
+    assert last["validation_loss"] < 1.0 < first["validation_loss"]
+    assert last["lr"] < first["lr"]
+    assert done.bits_per_byte == last["bits_per_byte"]
+
+
+def test_bits_per_byte_are_the_nats_over_the_text_they_stand_for(corpus: Path, tmp_path: Path) -> None:
+    small = trainer(table(corpus, tmp_path))
+    nats, bits = small.validate()
+    targets = small._held_out[1]
+    tokenizer = Tokenizer.from_folder(corpus / "tokenizer")
+    end = small.corpus.manifest.end_of_text_id
+    size = sum(len(tokenizer.token_bytes(i)) for i in targets.flatten().tolist() if i != end)
+    assert bits == pytest.approx(nats * targets.size / size * 1.4426950408889634)
+    assert small.validate() == (nats, bits)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_100_and_100_steps_are_200_steps_bit_for_bit(corpus: Path, tmp_path: Path, optimizer: str) -> None:
+    values = table(corpus, tmp_path / "whole", steps=200, accumulate=2)
+    values["optimizer"]["name"] = optimizer
+    whole = trainer(values)
+    whole.fit()
+    half = trainer({**values, "out": str(tmp_path / "halves")})
+    for _ in range(100):
+        half.train_step()
+    half.save()
+    torch.rand(7)  # the random state of the process must not matter
+    second = trainer({**values, "out": str(tmp_path / "halves")}, resume=True)
+    assert second.step == 100
+    second.fit()
+    assert second.step == whole.step == 200
+    assert second.bits_per_byte == whole.bits_per_byte
+    assert same_weights(second.model, whole.model)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_it_saves_and_says_how_to_go_on(corpus: Path, tmp_path: Path, number: signal.Signals) -> None:
+    def stop(model: GPT, step: int) -> dict[str, float]:
+        if step == 10:
+            os.kill(os.getpid(), number)
+        return {}
+
+    before = signal.getsignal(number)
+    told = io.StringIO()
+    stopped = Trainer(load_recipe(table(corpus, tmp_path / "a")), callbacks=[stop], progress=Progress(told))
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit()
+    assert f"Stopped at step 10; saved to {tmp_path / 'a' / 'state.pt'}" in told.getvalue()
+    assert f"--resume {tmp_path / 'a'}" in told.getvalue()
+    assert signal.getsignal(number) is before
+    resumed = run(resume=tmp_path / "a")
+    uninterrupted = run(table(corpus, tmp_path / "b"))
+    assert same_weights(resumed.model, uninterrupted.model)
+    assert [r["step"] for r in read_metrics(tmp_path / "a")] == [10, 20]
+
+
+def test_dying_while_saving_leaves_the_last_good_state(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = trainer(table(corpus, tmp_path))
+    small.train_step()
+    small.save()
+
+    def die(values: Any, file: Any) -> None:
+        file.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", die)
+    small.train_step()
+    with pytest.raises(OSError, match="No space left"):
+        small.save()
+    assert load_state(tmp_path).step == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["metrics.jsonl", "state.pt"]
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_loses_nothing(corpus: Path, tmp_path: Path) -> None:
+    small = trainer(table(corpus, tmp_path))
+    small.train_step()
+    small.save()
+    small.model.head_weight.data.fill_(float("nan"))
+    with pytest.raises(Gpt2labError, match=r"The loss became nan at step 1 and training stopped.*Lower optimizer\.lr"):
+        small.fit()
+    assert all(torch.isfinite(t).all() for t in load_state(tmp_path).model.values())
+
+
+def test_the_time_budget_ends_the_run_and_its_schedule(corpus: Path, tmp_path: Path) -> None:
+    values = table(corpus, tmp_path, max_minutes=1e-9)
+    timed = trainer(values)
+    timed.fit()
+    assert timed.step == 1
+    assert timed.share == 1.0
+    assert load_state(tmp_path).step == 1
+
+
+def test_a_run_of_many_small_portions_is_one_of_a_large_one(corpus: Path, tmp_path: Path) -> None:
+    values = table(corpus, tmp_path)
+    values["model"]["dropout"] = 0.0
+    large, small = (
+        trainer({**values, "train": {**values["train"], "batch_size": 8 // n, "accumulate": n}}) for n in (1, 4)
+    )
+    for _ in range(3):
+        assert large.train_step() == pytest.approx(small.train_step(), rel=1e-5)
+    torch.testing.assert_close(large.model.head_weight, small.model.head_weight, rtol=1e-3, atol=1e-5)
+
+
+def test_callbacks_add_to_the_metrics(corpus: Path, tmp_path: Path) -> None:
+    run(table(corpus, tmp_path, steps=10), callbacks=[lambda model, step: {"double": 2.0 * step}])
+    assert read_metrics(tmp_path)[-1]["double"] == 20.0
+
+
+def test_resuming_with_something_else_is_refused(corpus: Path, tmp_path: Path) -> None:
+    values = table(corpus, tmp_path / "run", steps=1)
+    run(values)
+    with pytest.raises(ConfigError, match="has another model shape than this recipe"):
+        run(resume=tmp_path / "run", overrides=["model.n_layer=1"])
+    with pytest.raises(ConfigError, match="used another optimizer than this recipe"):
+        run(resume=tmp_path / "run", overrides=["optimizer.name=adamw"])
+    (tmp_path / "other.txt").write_text("quite another text, with other words in it\n" * 200, encoding="utf-8")
+    prepare([tmp_path / "other.txt"], tmp_path / "other", CorpusRecipe(vocab_size=300))
+    state = load_state(tmp_path / "run")
+    vocabulary = json.loads((tmp_path / "other" / "manifest.json").read_text(encoding="utf-8"))["vocab_size"]
+    if vocabulary == state.config["vocab_size"]:
+        with pytest.raises(ConfigError, match="had another vocabulary than that of"):
+            run(resume=tmp_path / "run", overrides=[f"data={tmp_path / 'other'}"])
+    with pytest.raises(CheckpointError, match="was trained with another vocabulary"):
+        export(tmp_path / "run", tmp_path / "model", data=tmp_path / "other")
+
+
+def test_resuming_what_is_not_there_or_damaged(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"holds no training run: it has no state\.pt"):
+        run(resume=tmp_path)
+    (tmp_path / "state.pt").write_bytes(b"PK\x03\x04 not really")
+    with pytest.raises(CheckpointError, match="is damaged and cannot be resumed"):
+        run(resume=tmp_path)
+    torch.save({"step": 3}, tmp_path / "state.pt")
+    with pytest.raises(CheckpointError, match="was not written by this version"):
+        run(resume=tmp_path)
+
+
+def test_a_corpus_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is not a prepared corpus"):
+        run(table(tmp_path / "nowhere", tmp_path))
+
+
+def test_the_exported_folder_is_the_trained_model(corpus: Path, tmp_path: Path) -> None:
+    done = run(table(corpus, tmp_path / "run", steps=10))
+    export(tmp_path / "run", tmp_path / "model", generation={"temperature": 0.8})
+    checkpoint = load_hf(tmp_path / "model")
+    assert checkpoint.config == done.config
+    for name, tensor in done.model.state_dict().items():
+        assert torch.equal(torch.from_numpy(checkpoint.tensors[name].copy()), tensor), name
+    transformers = pytest.importorskip("transformers", reason="the reference implementation is not installed")
+    theirs = transformers.GPT2LMHeadModel.from_pretrained(tmp_path / "model").eval()
+    ids = torch.tensor([[5, 6, 7, 1]])
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(ids).logits, done.model.eval()(ids), rtol=0, atol=1e-5)
+
+
+def test_importing_needs_no_torch_and_running_says_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from gpt2lab import train\n"
+        "from gpt2lab.errors import MissingExtraError\n"
+        "try: train.run('any.toml')\n"
+        "except MissingExtraError as error: print(error)\n"
+    )
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert "Training needs an optional part" in out
+    assert "pip install 'gpt2lab[train]'" in out

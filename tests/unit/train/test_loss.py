@@ -1,0 +1,45 @@
+"""The chunked loss is the plain one, gradients included."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("torch", reason="training needs torch")
+
+import torch
+
+from gpt2lab.train.loss import IGNORE, cross_entropy_sum
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 7, 512])
+@pytest.mark.parametrize("ignored", [[], [0, 4], list(range(11))])
+def test_loss_and_gradients_equal_the_plain_ones(chunk: int, ignored: list[int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(11, 5, generator=generator).mul_(3).requires_grad_()
+    weight = torch.randn(29, 5, generator=generator).mul_(3).requires_grad_()
+    targets = torch.randint(29, (11,), generator=generator)
+    targets[ignored] = IGNORE
+    loss = cross_entropy_sum(hidden, weight, targets, chunk=chunk)
+    (2.5 * loss).backward()
+    ours = [loss.item(), hidden.grad.clone(), weight.grad.clone()]
+    hidden.grad = weight.grad = None
+    plain = torch.nn.functional.cross_entropy(hidden @ weight.t(), targets, ignore_index=IGNORE, reduction="sum")
+    (2.5 * plain).backward()
+    assert ours[0] == pytest.approx(plain.item(), rel=1e-5)
+    torch.testing.assert_close(ours[1], hidden.grad, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(ours[2], weight.grad, rtol=1e-4, atol=1e-4)
+
+
+def test_huge_logits_do_not_overflow() -> None:
+    hidden = torch.full((1, 1), 1e4, requires_grad=True)
+    loss = cross_entropy_sum(hidden, torch.tensor([[1.0], [0.0]]), torch.tensor([1]))
+    loss.backward()
+    assert loss.item() == 1e4
+    assert hidden.grad.item() == 1.0
+
+
+def test_without_gradients_only_the_loss_is_computed() -> None:
+    hidden, weight = torch.ones(2, 3), torch.zeros(4, 3)
+    loss = cross_entropy_sum(hidden, weight, torch.tensor([0, 1]))
+    assert not loss.requires_grad
+    assert loss.item() == pytest.approx(2 * torch.log(torch.tensor(4.0)).item())

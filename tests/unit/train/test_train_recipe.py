@@ -1,0 +1,75 @@
+"""Reading a recipe: strict, with errors that name the key, and every shipped one is good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpt2lab.config import to_dict
+from gpt2lab.errors import ConfigError
+from gpt2lab.train import load_recipe
+
+RECIPES = sorted((Path(__file__).parents[3] / "recipes").glob("*.toml"))
+MINIMAL: dict[str, Any] = {"name": "x", "data": "d", "out": "o", "train": {"steps": 10}}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_every_shipped_recipe_is_valid(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    assert recipe.model.config(vocab_size=recipe.corpus.vocab_size, end_of_text_id=0).parameter_count() > 0
+
+
+def test_there_is_a_recipe_of_the_embedded_model() -> None:
+    assert "tiny" in [p.stem for p in RECIPES]
+
+
+def test_overrides_win() -> None:
+    recipe = load_recipe(MINIMAL, ["optimizer.lr=0.5", "model.n_layer=3", "out=elsewhere"])
+    assert (recipe.optimizer.lr, recipe.model.n_layer, recipe.out) == (0.5, 3, "elsewhere")
+    assert MINIMAL["out"] == "o"
+
+
+def test_a_recipe_survives_being_written_as_a_table() -> None:
+    recipe = load_recipe(MINIMAL, ["corpus.held_out_authors=['A', 'B']", "optimizer.name=muon"])
+    assert load_recipe(to_dict(recipe)) == recipe
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimiser.lr=1", r"Unknown key 'optimiser'\. Did you mean 'optimizer'\?"),
+        ("optimizer.rate=1", r"Unknown key 'optimizer\.rate'"),
+        ("optimizer.lr='fast'", r"optimizer\.lr = 'fast' must be of type float"),
+        ("optimizer.lr=0", r"optimizer\.lr = 0\.0 must be positive"),
+        ("optimizer.adam_lr=-1", r"optimizer\.adam_lr = -1\.0 must be positive"),
+        ("optimizer.betas=[0.9]", r"optimizer\.betas = \[0\.9\] must be two numbers in \[0, 1\)"),
+        ("optimizer.momentum=1", r"optimizer\.momentum = 1\.0 must be in \[0, 1\)"),
+        ("optimizer.weight_decay=-1", r"optimizer\.weight_decay = -1\.0 must not be negative"),
+        ("optimizer.clip=0", r"optimizer\.clip = 0\.0 must be positive"),
+        ("optimizer.name=muno", r"optimizer\.name = 'muno' is not one of 'adamw', 'muon'\. Did you mean 'muon'\?"),
+        ("schedule.warmup_steps=-1", r"schedule\.warmup_steps = -1 must not be negative"),
+        ("schedule.decay_share=0", r"schedule\.decay_share = 0\.0 must be in \(0, 1\]"),
+        ("schedule.final_share=2", r"schedule\.final_share = 2\.0 must be in \[0, 1\]"),
+        ("train.steps=0", r"train\.steps = 0 must be at least 1"),
+        ("train.batch_size=0", r"train\.batch_size = 0 must be at least 1"),
+        ("train.max_minutes=0", r"train\.max_minutes = 0\.0 must be positive"),
+        ("train.checkpoint_minutes=-1", r"train\.checkpoint_minutes = -1\.0 must not be negative"),
+        ("train.seed=-1", r"train\.seed = -1 must not be negative"),
+    ],
+)
+def test_an_impossible_value_is_one_sentence(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(MINIMAL, [override])
+
+
+def test_a_run_without_an_end() -> None:
+    with pytest.raises(ConfigError, match=r"set train\.steps, train\.max_minutes or both"):
+        load_recipe({**MINIMAL, "train": {}})
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(ConfigError, match="Missing key 'data'"):
+        load_recipe({"name": "x", "out": "o", "train": {"steps": 1}})
