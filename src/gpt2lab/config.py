@@ -71,7 +71,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def override(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Return `values` with dotted assignments ("optimizer.lr=1e-3") applied; the right side is a TOML value or a bare word."""
+    """Return `values` with dotted assignments ("optimizer.lr=1e-3") applied; the right side is TOML or a bare word."""
     result: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
     for assignment in assignments:
         key, sign, text = assignment.partition("=")
@@ -130,6 +130,6 @@ def _checked(value: Any, hint: Any, key: str) -> Any:
         return from_dict(hint, value, where=key)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(value, bool) and hint is not bool or not isinstance(value, hint):
+    if (isinstance(value, bool) and hint is not bool) or not isinstance(value, hint):
         raise ConfigError(f"{key} = {value!r} must be of type {hint.__name__}.")
     return value

@@ -41,7 +41,7 @@ class MissingExtraError(Gpt2labError, ImportError):
     """An optional part of the package is not installed; the message names the extra that brings it."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an optional part of gpt2lab that is not installed: pip install 'gpt2lab[{extra}]'")
+        super().__init__(f"{what} needs a part of gpt2lab that is not installed: pip install 'gpt2lab[{extra}]'")
         self.extra = extra
 
 

@@ -31,7 +31,8 @@ def atomic_write(path: str | Path, mode: str = "wb", *, fsync: bool = False) -> 
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, mode, encoding=None if "b" in mode else "utf-8", newline=None if "b" in mode else "") as f:
+        encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
+        with os.fdopen(descriptor, mode, encoding=encoding, newline=newline) as f:
             yield f
             f.flush()
             if fsync:
@@ -51,7 +52,7 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
     """
     target = Path(path)
     if target.exists() and not overwrite:
-        raise DataError(f"{target} exists already; choose another name, remove it first, or ask for it to be overwritten.")
+        raise DataError(f"{target} exists already; choose another name, remove it, or ask for it to be overwritten.")
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
     try:
@@ -106,7 +107,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def cache_folder() -> Path:
-    """Return the folder for downloads and packed weights: $GPT2LAB_CACHE, else ~/.cache/gpt2lab. It may not exist yet."""
+    """Return the folder for downloads: $GPT2LAB_CACHE, else ~/.cache/gpt2lab. It may not exist yet."""
     if given := os.environ.get("GPT2LAB_CACHE"):
         return Path(given).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")

@@ -11,16 +11,23 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 import pytest
-from random_gpt2 import MODEL, native
 
 from gpt2lab import _native
 from gpt2lab.engine.generate import Batch, Job, Output
 from gpt2lab.engine.native import NativeBackend
 from gpt2lab.engine.params import SamplingParams
 from gpt2lab.model.config import GPT2Config
+from random_gpt2 import MODEL, native
 
 PARAMS = SamplingParams(
-    max_new_tokens=40, temperature=0.9, top_k=30, top_p=0.95, repetition_penalty=1.1, seed=7, stop_ids=(), top_logprobs=2
+    max_new_tokens=40,
+    temperature=0.9,
+    top_k=30,
+    top_p=0.95,
+    repetition_penalty=1.1,
+    seed=7,
+    stop_ids=(),
+    top_logprobs=2,
 )
 LONG = dataclasses.replace(MODEL, n_positions=500)
 """Wide enough that a prompt is fed in several chunks."""
@@ -55,7 +62,10 @@ def test_batch_size_changes_nothing(precision: str) -> None:
 def test_neighbours_change_nothing(precision: str) -> None:
     backend = native(MODEL, precision=precision)
     alone = run(backend, [JOBS[2]])[0]
-    others = [Job(prompt(50, s), dataclasses.replace(PARAMS, temperature=1.5, seed=s, max_new_tokens=s * 7), s) for s in range(1, 6)]
+    others = [
+        Job(prompt(50, s), dataclasses.replace(PARAMS, temperature=1.5, seed=s, max_new_tokens=s * 7), s)
+        for s in range(1, 6)
+    ]
     for place in range(len(others) + 1):
         assert run(backend, [*others[:place], JOBS[2], *others[place:]])[place] == alone
 
@@ -124,12 +134,18 @@ def test_a_continued_text_is_the_longer_text(precision: str) -> None:
 
 def test_seeds_and_samples_give_different_texts() -> None:
     backend = native(MODEL)
-    texts = {tuple(run(backend, [Job(prompt(5), dataclasses.replace(PARAMS, seed=s), n)])[0].ids) for s in range(4) for n in range(4)}
+    texts = {
+        tuple(run(backend, [Job(prompt(5), dataclasses.replace(PARAMS, seed=s), n)])[0].ids)
+        for s in range(4)
+        for n in range(4)
+    }
     assert len(texts) == 16
 
 
 def test_a_config_of_odd_sizes_keeps_the_contract() -> None:
-    config = GPT2Config(vocab_size=101, n_positions=7, n_embd=33, n_layer=1, n_head=3, n_inner=50, bos_token_id=0, eos_token_id=0)
+    config = GPT2Config(
+        vocab_size=101, n_positions=7, n_embd=33, n_layer=1, n_head=3, n_inner=50, bos_token_id=0, eos_token_id=0
+    )
     params = dataclasses.replace(PARAMS, logit_bias={}, max_new_tokens=30)
     jobs = [Job(prompt(n, n) % 101, params, n) for n in (1, 2, 6, 7, 8, 20)]
     outputs = [run(native(config, threads=n), jobs, batch_size=b) for n, b in ((1, 1), (2, 6))]

@@ -30,6 +30,8 @@ from gpt2lab.train.log import Progress, read_metrics
 from gpt2lab.train.loop import Trainer
 from gpt2lab.train.state import load_state
 
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -204,6 +206,30 @@ def test_resuming_what_is_not_there_or_damaged(tmp_path: Path) -> None:
     torch.save({"step": 3}, tmp_path / "state.pt")
     with pytest.raises(CheckpointError, match="was not written by this version"):
         run(resume=tmp_path)
+
+
+def test_a_new_run_does_not_write_over_an_old_one(corpus: Path, tmp_path: Path) -> None:
+    run(table(corpus, tmp_path, steps=1))
+    with pytest.raises(ConfigError, match="holds a run already: resume it, remove it, or set out to another folder"):
+        run(table(corpus, tmp_path, steps=1))
+
+
+def test_a_device_that_is_not_there(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"train\.device = 'abacus' cannot be used here: .*\. 'cpu' always can\."):
+        trainer(table(corpus, tmp_path, device="abacus"))
+
+
+def test_nothing_to_train() -> None:
+    with pytest.raises(ConfigError, match="give a recipe, or the folder of a run to resume"):
+        run()
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
+def test_every_shipped_recipe_trains_a_step(recipe: Path, corpus: Path, tmp_path: Path) -> None:
+    small = ["train.steps=1", "train.batch_size=1", "train.validation_windows=1", "model.n_layer=1"]
+    done = run(recipe, overrides=[f"data={corpus}", f"out={tmp_path}", *small])
+    assert done.step == 1
+    assert load_state(tmp_path).step == 1
 
 
 def test_a_corpus_that_is_not_there(tmp_path: Path) -> None:

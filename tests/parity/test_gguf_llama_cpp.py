@@ -53,7 +53,7 @@ def checkpoint(theirs: Any, tokenizer: Tokenizer) -> Checkpoint:
 
 def opened(path: Path) -> Any:
     """Open a file with the cache of keys and values in F32 too (type 0), which llama.cpp would round to F16."""
-    options = {"n_ctx": 64, "n_threads": 1, "n_batch": 64, "logits_all": True, "verbose": False}
+    options = {"n_ctx": 64, "n_threads": 1, "n_threads_batch": 1, "n_batch": 64, "logits_all": True, "verbose": False}
     return llama_cpp.Llama(str(path), **options, type_k=0, type_v=0)
 
 

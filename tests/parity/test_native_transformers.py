@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy_gpt2
 import pytest
-from random_gpt2 import CONFIGS, MODEL, native, transformers_model, weights_of
 
+import numpy_gpt2
 from gpt2lab import _native
 from gpt2lab.engine.beam import beam_search
 from gpt2lab.engine.generate import Batch, Job
@@ -16,6 +15,7 @@ from gpt2lab.engine.native import NativeBackend
 from gpt2lab.engine.params import SamplingParams
 from gpt2lab.lm import LanguageModel
 from gpt2lab.model.config import GPT2Config
+from random_gpt2 import CONFIGS, MODEL, native, transformers_model, weights_of
 
 torch = pytest.importorskip("torch", reason="transformers needs torch")
 pytest.importorskip("transformers", reason="the reference implementation is not installed")
@@ -57,7 +57,12 @@ def reference_continuations(model: Any, prompts: list[list[int]], **options: Any
         places = [i for i, p in enumerate(prompts) if len(p) == length]
         given = torch.tensor([prompts[i] for i in places])
         out = model.generate(
-            given, attention_mask=torch.ones_like(given), do_sample=False, max_new_tokens=NEW_TOKENS, pad_token_id=0, **options
+            given,
+            attention_mask=torch.ones_like(given),
+            do_sample=False,
+            max_new_tokens=NEW_TOKENS,
+            pad_token_id=0,
+            **options,
         )
         for i, row in zip(places, out[:, length:].tolist(), strict=True):
             found[i] = row[: row.index(0)] if 0 in row else row
@@ -162,7 +167,9 @@ def test_the_embedded_model_continues_as_in_transformers(tiny: tuple[LanguageMod
                 ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=NEW_TOKENS, num_beams=beams,
                 pad_token_id=0, repetition_penalty=1.0,
             )[0, ids.shape[1] :].tolist()  # fmt: skip
-            own = lm.generate(prompt, temperature=0.0, num_beams=beams, max_new_tokens=NEW_TOKENS, repetition_penalty=1.0)[0]
+            own = lm.generate(
+                prompt, temperature=0.0, num_beams=beams, max_new_tokens=NEW_TOKENS, repetition_penalty=1.0
+            )[0]
             end = lm.config.eos_token_id
             assert own.token_ids == (out[: out.index(end)] if end in out else out), prompt
 

@@ -29,7 +29,7 @@ def _sigmoid(x: Array) -> Array:
 
 def _gelu(x: Array) -> Array:
     """x times the probability that a standard normal is below x."""
-    return 0.5 * x * (1.0 + _erf(x / math.sqrt(2.0)))
+    return np.asarray(0.5 * x * (1.0 + _erf(x / math.sqrt(2.0))))
 
 
 def _gelu_tanh(x: Array) -> Array:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy_gpt2
-
 from gpt2lab.engine.native import NativeBackend
 from gpt2lab.model.config import ACTIVATIONS, GPT2Config
 
@@ -43,14 +42,12 @@ CONFIGS = {f"random {seed}": random_config(seed) for seed in range(32)} | {
     }.items()
 }
 
-MODEL = GPT2Config(
-    vocab_size=211, n_positions=64, n_embd=48, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0
-)
+MODEL = GPT2Config(vocab_size=211, n_positions=64, n_embd=48, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0)
 """The shape used where one is enough."""
 
 
 def weights_of(config: GPT2Config, seed: int = 7) -> dict[str, Any]:
-    """Return float32 tensors by name, spread so wide that the model has opinions and so little that float32 keeps up."""
+    """Return float32 tensors by name, wide enough that the model has opinions, narrow enough for float32."""
     return numpy_gpt2.random_weights(config, seed=seed, scale=min(0.3, 1.5 * config.n_embd**-0.5))
 
 

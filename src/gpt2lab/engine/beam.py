@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpt2lab import _native
+import gpt2lab._native as _native
 from gpt2lab.engine.generate import Output
 from gpt2lab.engine.native import native_params
 from gpt2lab.engine.params import SamplingParams
@@ -42,7 +42,9 @@ class _Finished:
 def beam_search(backend: Backend, prompt: Ids, params: SamplingParams, *, num_return: int = 1) -> list[Output]:
     """Return the `num_return` best continuations of `prompt`, best first; at most `params.num_beams` of them."""
     if num_return > params.num_beams:
-        raise RequestError(f"Beam search with num_beams = {params.num_beams} cannot return {num_return} texts; ask for fewer.")
+        raise RequestError(
+            f"Beam search with num_beams = {params.num_beams} cannot return {num_return} texts; ask for fewer."
+        )
     n_prompt, width, stops = len(prompt), params.num_beams, set(params.stop_ids or ())
     if params.max_new_tokens == 0:
         return [Output([], [], [], "length")] * num_return
@@ -96,7 +98,9 @@ def _candidates(
     best = best[np.lexsort((best, -flat[best]))]
     best = best[flat[best] > -np.inf]
     if best.size == 0:
-        raise RequestError("No token is possible: bad_words, logit_bias and no_repeat_ngram_size together ban every one.")
+        raise RequestError(
+            "No token is possible: bad_words, logit_bias and no_repeat_ngram_size together ban every one."
+        )
     vocab = raw.shape[1]
     return [(flat[i], beams[i // vocab], int(i % vocab), float(raw[i // vocab, i % vocab])) for i in best.tolist()]
 

@@ -163,7 +163,8 @@ class Batch:
         """Return the engine's word for the end of a sequence in the words of `Output.finish`, "" while it runs."""
         if sequence.finish == "banned":
             raise RequestError(
-                "No token is possible: bad_words, logit_bias, no_repeat_ngram_size and min_new_tokens together ban every one."
+                "No token is possible: bad_words, logit_bias, no_repeat_ngram_size and min_new_tokens "
+                "together ban every one."
             )
         if sequence.finish == "broken":
             raise CheckpointError("The model's output is not a number (NaN or infinite); its weights are damaged.")
@@ -183,8 +184,8 @@ def _check_window(job: Job, n_positions: int) -> None:
     total = len(job.prompt) + job.params.max_new_tokens
     if job.params.window == "strict" and total > n_positions + 1:
         raise RequestError(
-            f"The prompt's {len(job.prompt)} tokens and {job.params.max_new_tokens} new ones do not fit the model's window "
-            f"of {n_positions}; ask for fewer, or let the window slide (window='half')."
+            f"The prompt's {len(job.prompt)} tokens and {job.params.max_new_tokens} new ones do not fit "
+            f"the model's window of {n_positions}; ask for fewer, or let the window slide (window='half')."
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from gpt2lab import _native
+import gpt2lab._native as _native
 from gpt2lab.engine.params import SamplingParams
 from gpt2lab.engine.protocol import Cache, Floats, Ids, TextSequence
 from gpt2lab.errors import ConfigError, nearest
@@ -157,5 +157,7 @@ def filtered(logits: Floats, params: SamplingParams, history: Ids | None = None)
     """Return (ids, probabilities) that `params` leave of one row of logits, after the tokens `history`; likeliest first
     when a filter sorts them, in order of id otherwise."""
     past = np.zeros(0, np.int32) if history is None else history
-    ids, probabilities = _native.filter(np.ascontiguousarray(logits, np.float32), native_params(params), past, 0, choose_isa())
+    ids, probabilities = _native.filter(
+        np.ascontiguousarray(logits, np.float32), native_params(params), past, 0, choose_isa()
+    )
     return ids, probabilities

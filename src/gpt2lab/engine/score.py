@@ -79,11 +79,13 @@ def score_ids(
 
 def next_logits(backend: Backend, ids: Ids) -> Floats:
     """Return the logits (vocab_size,) of the token after `ids`; of a longer text the last n_positions tokens count."""
-    return backend.forward([backend.new_cache()], [np.ascontiguousarray(ids[-backend.config.n_positions :])])[0]
+    window = np.ascontiguousarray(ids[-backend.config.n_positions :])
+    logits: Floats = backend.forward([backend.new_cache()], [window])[0]
+    return logits
 
 
 def most_likely(logits: Floats, k: int) -> list[tuple[int, float]]:
-    """Return the k likeliest (id, probability), highest first, lower ids first among equals; mass is not renormalised."""
+    """Return the k likeliest (id, probability), highest first, lower ids first among equals; not renormalised."""
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise RequestError(f"k = {k!r} must be a whole number of at least 1.")
     wide = logits.astype(np.float64)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpt2lab import _native
+import gpt2lab._native as _native
 from gpt2lab.engine.native import choose_isa, native_params
 from gpt2lab.engine.params import SamplingParams
 from gpt2lab.engine.protocol import Cache, Floats, Ids, TextSequence
@@ -97,7 +97,9 @@ class _TorchSequence:
 class TorchBackend:
     """A GPT-2 in PyTorch on `device`, in float32."""
 
-    def __init__(self, config: GPT2Config, tensors: Mapping[str, np.ndarray[Any, Any]], *, device: str = "cuda") -> None:
+    def __init__(
+        self, config: GPT2Config, tensors: Mapping[str, np.ndarray[Any, Any]], *, device: str = "cuda"
+    ) -> None:
         try:
             import torch
 
@@ -134,7 +136,10 @@ class TorchBackend:
 
     def forward(self, caches: Sequence[Cache], ids: Sequence[Ids], *, all_positions: bool = False) -> Floats:
         """See `Backend.forward`."""
-        rows = [self._logits(c, i, all_positions=all_positions).float().cpu().numpy() for c, i in zip(caches, ids, strict=True)]
+        rows = [
+            self._logits(c, i, all_positions=all_positions).float().cpu().numpy()
+            for c, i in zip(caches, ids, strict=True)
+        ]
         logits: Floats = np.concatenate(rows)
         return logits
 
@@ -147,11 +152,11 @@ class TorchBackend:
         with self._torch.inference_mode():
             h = self._model.transformer
             given = self._torch.from_numpy(ids.astype(np.int64))[None].to(self._device)
-            x = h["wte"](given) + h["wpe"](self._torch.arange(len(ids), device=self._device))
-            for block in list(h["h"])[:layer]:  # type: ignore[call-overload]
+            x = h.wte(given) + h.wpe(self._torch.arange(len(ids), device=self._device))
+            for block in list(h.h)[:layer]:
                 x = block(x, None)
             if layer == self.config.n_layer:
-                x = h["ln_f"](x)
+                x = h.ln_f(x)
             states: Floats = x[0].float().cpu().numpy()
             return states
 
@@ -217,5 +222,7 @@ def _checked_device(torch: Any, device: str) -> Any:
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"device = {device!r} cannot be used ({reason}); use 'cpu', or a device that torch lists.") from None
+        raise ConfigError(
+            f"device = {device!r} cannot be used ({reason}); use 'cpu', or a device that torch lists."
+        ) from None
     return chosen

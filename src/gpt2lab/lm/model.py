@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -122,8 +122,13 @@ class LanguageModel:
         samples can be asked for later. `progress(n)` reports n more tokens. Raises `RequestError`.
         """
         prompts, several = self._prompts(prompt, token_ids)
+        _warn_of_trailing_space(text for text, _ in prompts)
         stops = [stop] if isinstance(stop, str) else list(stop)
-        if isinstance(num_return_sequences, bool) or not isinstance(num_return_sequences, int) or num_return_sequences < 1:
+        if (
+            isinstance(num_return_sequences, bool)
+            or not isinstance(num_return_sequences, int)
+            or num_return_sequences < 1
+        ):
             raise RequestError(f"num_return_sequences = {num_return_sequences!r} must be a whole number of at least 1.")
         params = self._params(options, seed, bad_words)
         per_prompt = [self._with_length(params, max_length, options, len(ids)) for _, ids in prompts]
@@ -164,10 +169,13 @@ class LanguageModel:
         at the first piece. Needs a tokenizer, and no beams.
         """
         tokenizer = self._need_tokenizer("Streaming text")
-        ((_, ids),), _ = self._prompts(prompt, token_ids)
+        ((words, ids),), _ = self._prompts(prompt, token_ids)
+        _warn_of_trailing_space([words])
         params = self._with_length(self._params(options, seed, bad_words), max_length, options, len(ids))
         if params.num_beams > 1:
-            raise RequestError("num_beams > 1 cannot be streamed: a beam's text is known only at the end; use generate.")
+            raise RequestError(
+                "num_beams > 1 cannot be streamed: a beam's text is known only at the end; use generate."
+            )
         text = TextStream(tokenizer, [stop] if isinstance(stop, str) else list(stop), include_stop=include_stop)
         batch = Batch(self.backend, [Job(ids, params, sample)], batch_size=1, max_burst=1)
         return _pieces(batch, text)
@@ -199,7 +207,13 @@ class LanguageModel:
         return [(batch.output(i), texts[i]) for i in range(len(jobs))]
 
     def _generation(
-        self, output: Output, prompt: str | None, prompt_ids: Ids, seed: int, sample: int, text: TextStream | None = None
+        self,
+        output: Output,
+        prompt: str | None,
+        prompt_ids: Ids,
+        seed: int,
+        sample: int,
+        text: TextStream | None = None,
     ) -> Generation:
         keep, finish = len(output.ids), output.finish
         if text is not None and text.stopped:
@@ -341,7 +355,6 @@ class LanguageModel:
                 raise RequestError(f"A prompt must be text, not {type(text).__name__}; for token ids use token_ids=.")
             if not text:
                 raise RequestError("The prompt is empty; give some text, or no prompt at all to begin a new one.")
-            _warn_of_trailing_space(text)
         encoded = self._need_tokenizer("A text prompt").encode_batch(texts)
         return [(text, check_prompt(ids, vocab)) for text, ids in zip(texts, encoded, strict=True)], several
 
@@ -352,7 +365,9 @@ class LanguageModel:
             raise RequestError("bad_words must be a list of texts, not one text.")
         if bad_words:
             tokenizer = self._need_tokenizer("bad_words")
-            forms = [form for word in bad_words for form in (word, " " + word)]  # a word reads differently after a space
+            forms = [
+                form for word in bad_words for form in (word, " " + word)
+            ]  # a word reads differently after a space
             values["bad_words_ids"] = [*values.get("bad_words_ids", ()), *(tokenizer.encode(f) for f in forms)]
         if values.get("stop_ids", self._defaults.stop_ids) is None:
             values["stop_ids"] = self._defaults.stop_ids
@@ -389,12 +404,12 @@ def _pieces(batch: Batch, text: TextStream) -> Iterator[str]:
         yield rest
 
 
-def _warn_of_trailing_space(text: str) -> None:
+def _warn_of_trailing_space(prompts: Iterable[str | None]) -> None:
     """GPT-2's tokens carry the space in front of a word, so a prompt that ends in one asks for an unusual token."""
-    if text.endswith(" "):
+    if any(text is not None and text.endswith(" ") for text in prompts):
         warnings.warn(
-            "The prompt ends with a space, which GPT-2 rarely sees before a word; the text is usually better without it.",
-            stacklevel=4,
+            "The prompt ends with a space, which GPT-2 rarely sees before a word; it usually writes better without.",
+            stacklevel=3,
         )
 
 

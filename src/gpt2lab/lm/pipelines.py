@@ -18,8 +18,8 @@ _DEFAULT_MAX_LENGTH = 50
 _WITHOUT_EFFECT = ("truncation", "padding", "pad_token_id", "clean_up_tokenization_spaces")
 """Options of transformers' pipeline that are accepted and change nothing here: ragged batches need no padding, long
 prompts are never cut short of the window, and text is never cleaned up."""
-_OPTIONS = ("num_return_sequences", "max_length", "return_full_text", "prefix", "do_sample", "stop_strings", "stop_sequence",
-            "eos_token_id", "seed", "batch_size", *_WITHOUT_EFFECT)  # fmt: skip
+_OPTIONS = ("num_return_sequences", "max_length", "return_full_text", "prefix", "do_sample", "stop_strings",
+            "stop_sequence", "eos_token_id", "seed", "batch_size", *_WITHOUT_EFFECT)  # fmt: skip
 
 
 def pipeline(task: str, model: str | LanguageModel = "tiny", **load_options: Any) -> TextGeneration | FeatureExtraction:
@@ -80,5 +80,7 @@ class FeatureExtraction:
 
     def __call__(self, text: str | Sequence[str]) -> list[Any]:
         """Return nested lists [1][n tokens][n_embd] for a text, a list of those for several."""
-        answers = [[self.model.features(t, pooling="none").tolist()] for t in ([text] if isinstance(text, str) else text)]
+        answers = [
+            [self.model.features(t, pooling="none").tolist()] for t in ([text] if isinstance(text, str) else text)
+        ]
         return answers[0] if isinstance(text, str) else answers

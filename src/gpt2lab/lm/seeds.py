@@ -18,7 +18,7 @@ _base = 0
 
 def set_seed(seed: int) -> None:
     """Make every later call without a seed of its own reproducible; the same calls after it give the same texts."""
-    global _calls, _base  # noqa: PLW0603 - the one process-wide state, as the name promises
+    global _calls, _base  # the one process-wide state, as the name promises
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
         raise RequestError(f"seed = {seed!r} must be a whole number from 0 to 2**64 - 1.")
     with _lock:

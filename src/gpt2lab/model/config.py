@@ -86,12 +86,12 @@ class GPT2Config:
         return self.n_inner or 4 * self.n_embd
 
     def attention_scale(self, layer: int) -> float:
-        """Return the factor of q·k in `layer`: 1/sqrt(head_dim) and 1/(layer + 1), each when the configuration asks for it."""
+        """Return the factor of q·k in `layer`: 1/sqrt(head_dim) and 1/(layer + 1), each if the configuration asks."""
         scale = self.head_dim**-0.5 if self.scale_attn_weights else 1.0
         return scale / (layer + 1) if self.scale_attn_by_inverse_layer_idx else scale
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return name -> shape of every tensor of a checkpoint, in transformers' names; linear weights are (in, out)."""
+        """Return name -> shape of every tensor of a checkpoint in transformers' names; linear weights are (in, out)."""
         c, f = self.n_embd, self.inner
         shapes: dict[str, tuple[int, ...]] = {
             "transformer.wte.weight": (self.vocab_size, c),

@@ -107,8 +107,9 @@ def serving(served: Served) -> Iterator[Served]:
                 self.wfile.write(content[start : start + served.break_after])
                 self.wfile.flush()
                 self.close_connection = True
-                return self.connection.shutdown(2)
-            self.wfile.write(content[start:])
+                self.connection.shutdown(2)
+            else:
+                self.wfile.write(content[start:])
             return None
 
         def refuse(self, status: int) -> None:

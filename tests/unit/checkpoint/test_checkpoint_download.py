@@ -11,16 +11,17 @@ import pytest
 
 from gpt2lab.checkpoint import downloads
 from gpt2lab.checkpoint.downloads import OPENAI_FILES, download, download_openai
-from gpt2lab.checkpoint.http_fetch import ask, check_space, fetch
+from gpt2lab.checkpoint.http_fetch import Patience, ask, check_space, fetch
 from gpt2lab.errors import DownloadError
 
+AT_ONCE = Patience(attempts=2, pause=0)
 CONTENT = bytes(range(256)) * 5000
 
 
-def got(served: Any, target: Path, **options: Any) -> tuple[bytes, list[int]]:
+def got(served: Any, target: Path, *, attempts: int = 5, sha256: str | None = None) -> tuple[bytes, list[int]]:
     steps: list[int] = []
     remote = ask(f"{served.url}/file")
-    fetch(remote, target, report=steps.append, pause=0, timeout=5, **options)
+    fetch(remote, target, report=steps.append, sha256=sha256, patience=Patience(5, attempts, 0))
     return target.read_bytes(), steps
 
 
@@ -101,7 +102,7 @@ def test_a_body_longer_than_announced(served: Any, tmp_path: Path) -> None:
     remote = ask(f"{served.url}/file")
     served.files["/file"] = CONTENT + b"x"
     with pytest.raises(DownloadError, match=r"sent 1,280,001 bytes or more where 1,280,000 were announced"):
-        fetch(remote, tmp_path / "file", report=lambda n: None, pause=0)
+        fetch(remote, tmp_path / "file", report=lambda n: None, patience=AT_ONCE)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -115,7 +116,7 @@ def test_refusals(served: Any, tmp_path: Path) -> None:
     ]:
         served.status = status
         with pytest.raises(DownloadError, match=words):
-            fetch(remote, tmp_path / "file", report=lambda n: None, pause=0, attempts=2)
+            fetch(remote, tmp_path / "file", report=lambda n: None, patience=AT_ONCE)
 
 
 def test_no_network(tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ def test_a_full_disk(served: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("gpt2lab.checkpoint.http_fetch._continue", full)
     with pytest.raises(DownloadError, match=r"is on a disk that is full; 1,280,000 bytes are needed for file"):
-        fetch(remote, tmp_path / "file", report=lambda n: None, pause=0)
+        fetch(remote, tmp_path / "file", report=lambda n: None, patience=AT_ONCE)
 
 
 def test_a_folder_that_cannot_be_written(served: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +158,7 @@ def test_a_folder_that_cannot_be_written(served: Any, tmp_path: Path, monkeypatc
 
     monkeypatch.setattr("gpt2lab.checkpoint.http_fetch._continue", forbidden)
     with pytest.raises(DownloadError, match="cannot be written to"):
-        fetch(ask(f"{served.url}/file"), tmp_path / "file", report=lambda n: None, pause=0)
+        fetch(ask(f"{served.url}/file"), tmp_path / "file", report=lambda n: None, patience=AT_ONCE)
 
 
 # --- OpenAI's layout

@@ -3,7 +3,9 @@ from __future__ import annotations
 import dataclasses
 import struct
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,9 +124,7 @@ def test_ids_without_a_token_get_a_placeholder(tmp_path: Path, tf_folder: Path) 
         ({"scale_attn_by_inverse_layer_idx": True}, "cannot say scale_attn_by_inverse_layer_idx = True"),
     ],
 )
-def test_what_llama_cpp_would_compute_otherwise_is_refused(
-    tmp_path: Path, change: dict[str, object], words: str
-) -> None:
+def test_what_llama_cpp_would_compute_otherwise_is_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     with pytest.raises(CheckpointError, match=words):
         save_gguf(tmp_path / "m.gguf", checkpoint(dataclasses.replace(WIDE, **change)))
 
@@ -181,7 +181,7 @@ def test_files_of_another_kind(tmp_path: Path) -> None:
             load_gguf(path)
 
 
-def made(path: Path, metadata: dict[str, object], infos: dict[str, tuple[tuple[int, ...], int]]) -> Path:
+def made(path: Path, metadata: Mapping[str, object], infos: Mapping[str, tuple[tuple[int, ...], int]]) -> Path:
     with path.open("wb") as f:
         sizes = [ggml_types.nbytes(kind, shape) for shape, kind in infos.values()]
         write_gguf(f, metadata, infos, [np.zeros(n, np.uint8) for n in sizes])
@@ -257,7 +257,7 @@ def test_quantised_blocks_as_ggml_writes_them() -> None:
     block = ggml_types.encode(values, ggml_types.Q8_0)
     assert block[:2].view("<f2")[0] == 1
     assert block[2:].view(np.int8).tolist()[:3] == [-127, -119, -111]
-    block = ggml_types.encode(np.float32([8, -8, *([1] * 30)]), ggml_types.Q4_0)
+    block = ggml_types.encode(np.array([8, -8, *([1] * 30)], np.float32), ggml_types.Q4_0)
     assert block[:2].view("<f2")[0] == -1  # the first of the two largest sets the sign
     assert block[2] == 0 | 7 << 4
     for kind in (ggml_types.Q8_0, ggml_types.Q4_0):

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import mmap
 import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ def write(path: Path, tensors: dict[str, np.ndarray], dtype: str = "float32") ->
 
 
 @pytest.fixture
-def folder(model, tmp_path: Path) -> Path:
+def folder(model: Any, tmp_path: Path) -> Path:
     return save_hf(tmp_path / "model", model.config, model.tensors)
 
 
@@ -32,7 +34,7 @@ def rewritten(folder: Path, tensors: dict[str, np.ndarray]) -> Path:
     return folder
 
 
-def test_what_is_saved_is_loaded(model, folder: Path) -> None:
+def test_what_is_saved_is_loaded(model: Any, folder: Path) -> None:
     loaded = load_hf(folder)
     assert loaded.config == model.config
     assert list(loaded.tensors) == list(model.config.tensor_shapes())
@@ -44,7 +46,7 @@ def test_what_is_saved_is_loaded(model, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "error"), [("float32", 0.0), ("float16", 2**-11), ("bfloat16", 2**-8)])
-def test_every_dtype_is_rounded_to_nearest(model, tmp_path: Path, dtype: str, error: float) -> None:
+def test_every_dtype_is_rounded_to_nearest(model: Any, tmp_path: Path, dtype: str, error: float) -> None:
     loaded = load_hf(save_hf(tmp_path / "m", model.config, model.tensors, dtype=dtype))
     for name, values in model.tensors.items():
         back = loaded.tensors[name]
@@ -54,7 +56,7 @@ def test_every_dtype_is_rounded_to_nearest(model, tmp_path: Path, dtype: str, er
     assert json.loads((tmp_path / "m" / "config.json").read_text())["torch_dtype"] == dtype
 
 
-def test_float64_and_float16_files_are_read_and_masks_of_any_type_ignored(model, folder: Path) -> None:
+def test_float64_and_float16_files_are_read_and_masks_of_any_type_ignored(model: Any, folder: Path) -> None:
     header, blob = {}, b""
     for i, (name, values) in enumerate(model.tensors.items()):
         raw = values.astype("<f8" if i % 2 else "<f2")
@@ -80,7 +82,23 @@ def test_writing_to_an_array_never_reaches_the_file(folder: Path) -> None:
     assert (folder / "model.safetensors").read_bytes() == before
 
 
-def test_names_without_prefix_and_causal_masks_of_old_files(model, folder: Path) -> None:
+def test_a_file_too_large_for_private_pages_is_mapped_read_only(
+    model: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = mmap.mmap
+
+    def refusing(file: int, length: int, *, access: int) -> mmap.mmap:
+        if access == mmap.ACCESS_COPY:
+            raise OSError("Cannot allocate memory")
+        return real(file, length, access=access)
+
+    monkeypatch.setattr("mmap.mmap", refusing)
+    values = load_hf(folder).tensors[WTE]
+    assert np.array_equal(values, model.tensors[WTE])
+    assert not values.flags.writeable
+
+
+def test_names_without_prefix_and_causal_masks_of_old_files(model: Any, folder: Path) -> None:
     bare = {name.removeprefix("transformer."): t for name, t in model.tensors.items()}
     bare["h.0.attn.bias"] = np.ones((1, 1, 7, 7), np.float32)
     bare["h.1.attn.masked_bias"] = np.ones((), np.float32)
@@ -89,32 +107,32 @@ def test_names_without_prefix_and_causal_masks_of_old_files(model, folder: Path)
     assert len(loaded.tensors) == len(model.tensors)
 
 
-def test_a_tied_head_that_is_stored_too(model, folder: Path) -> None:
+def test_a_tied_head_that_is_stored_too(model: Any, folder: Path) -> None:
     loaded = load_hf(rewritten(folder, {**model.tensors, HEAD: model.tensors[WTE]}))
     assert loaded.config.tie_word_embeddings
     assert HEAD not in loaded.tensors
 
 
-def test_a_tied_head_that_differs_is_untied_as_in_transformers(model, folder: Path) -> None:
+def test_a_tied_head_that_differs_is_untied_as_in_transformers(model: Any, folder: Path) -> None:
     loaded = load_hf(rewritten(folder, {**model.tensors, HEAD: model.tensors[WTE] + 1}))
     assert not loaded.config.tie_word_embeddings
     assert np.array_equal(loaded.tensors[HEAD], model.tensors[WTE] + 1)
 
 
-def test_only_the_head_of_a_tied_pair_is_stored(model, folder: Path) -> None:
+def test_only_the_head_of_a_tied_pair_is_stored(model: Any, folder: Path) -> None:
     tensors = {HEAD if name == WTE else name: t for name, t in model.tensors.items()}
     loaded = load_hf(rewritten(folder, tensors))
     assert loaded.config.tie_word_embeddings
     assert np.array_equal(loaded.tensors[WTE], model.tensors[WTE])
 
 
-def test_an_untied_head(untied, tmp_path: Path) -> None:
+def test_an_untied_head(untied: Any, tmp_path: Path) -> None:
     loaded = load_hf(save_hf(tmp_path / "m", untied.config, untied.tensors, generation={"max_length": 9}))
     assert np.array_equal(loaded.tensors[HEAD], untied.tensors[HEAD])
     assert loaded.generation == {"bos_token_id": 0, "eos_token_id": 1, "max_length": 9}
 
 
-def test_shards(model, folder: Path) -> None:
+def test_shards(model: Any, folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     names = list(model.tensors)
     parts = {"model-00001-of-00002.safetensors": names[:9], "model-00002-of-00002.safetensors": names[9:]}
@@ -143,7 +161,7 @@ def test_shards(model, folder: Path) -> None:
 # --- what is wrong is said
 
 
-def test_a_missing_tensor_is_named(model, folder: Path) -> None:
+def test_a_missing_tensor_is_named(model: Any, folder: Path) -> None:
     tensors = {
         n: t for n, t in model.tensors.items() if n not in ("transformer.h.1.ln_2.bias", "transformer.ln_f.bias")
     }
@@ -154,7 +172,7 @@ def test_a_missing_tensor_is_named(model, folder: Path) -> None:
         load_hf(rewritten(folder, tensors))
 
 
-def test_a_misshapen_tensor_is_named_with_both_shapes(model, folder: Path) -> None:
+def test_a_misshapen_tensor_is_named_with_both_shapes(model: Any, folder: Path) -> None:
     tensors = {**model.tensors, WTE: np.zeros((18, 12), np.float32)}
     with pytest.raises(
         CheckpointError,
@@ -163,7 +181,7 @@ def test_a_misshapen_tensor_is_named_with_both_shapes(model, folder: Path) -> No
         load_hf(rewritten(folder, tensors))
 
 
-def test_an_unexpected_tensor_is_named(model, folder: Path) -> None:
+def test_an_unexpected_tensor_is_named(model: Any, folder: Path) -> None:
     tensors = {**model.tensors, "score.weight": np.zeros((2, 12), np.float32)}
     with pytest.raises(
         CheckpointError,
@@ -222,7 +240,7 @@ def test_a_damaged_header(tmp_path: Path, entry: object, words: str) -> None:
         read_safetensors(path)
 
 
-def test_damaged_bytes_of_a_header_are_noticed_or_harmless(model, folder: Path) -> None:
+def test_damaged_bytes_of_a_header_are_noticed_or_harmless(model: Any, folder: Path) -> None:
     file = folder / "model.safetensors"
     good = file.read_bytes()
     for place in range(0, 1500, 7):
@@ -235,7 +253,7 @@ def test_damaged_bytes_of_a_header_are_noticed_or_harmless(model, folder: Path) 
             assert {n: t.shape for n, t in loaded.tensors.items()} == model.config.tensor_shapes()
 
 
-def test_too_few_tensors_for_the_layers_asked_for(model, folder: Path) -> None:
+def test_too_few_tensors_for_the_layers_asked_for(model: Any, folder: Path) -> None:
     config = folder / "config.json"
     config.write_text(config.read_text().replace('"n_layer": 2', '"n_layer": 2000000000'))
     with pytest.raises(CheckpointError, match=r"holds 28 tensors, too few for n_layer = 2,000,000,000"):
@@ -307,7 +325,7 @@ def test_a_bin_file_can_run_nothing(folder: Path, tmp_path: Path, zipped: bool) 
     assert not mark.exists()
 
 
-def test_bin_files_that_are_wrong(model, folder: Path) -> None:
+def test_bin_files_that_are_wrong(model: Any, folder: Path) -> None:
     torch = pytest.importorskip("torch")
     path = only_bin(folder)
     torch.save({n: torch.from_numpy(t) for n, t in model.tensors.items()}, path)
@@ -327,7 +345,7 @@ def test_bin_files_that_are_wrong(model, folder: Path) -> None:
 # --- saving
 
 
-def test_saving_refuses_what_does_not_fit(model, untied, tmp_path: Path) -> None:
+def test_saving_refuses_what_does_not_fit(model: Any, untied: Any, tmp_path: Path) -> None:
     target = tmp_path / "m"
     with pytest.raises(CheckpointError, match=r"dtype = 'float23' is not one of float32, .*Did you mean 'float32'\?"):
         save_hf(target, model.config, model.tensors, dtype="float23")
@@ -341,7 +359,7 @@ def test_saving_refuses_what_does_not_fit(model, untied, tmp_path: Path) -> None
         save_hf(tmp_path / "n", untied.config, lazy)
 
 
-def test_saving_over_a_folder_only_when_asked(model, folder: Path) -> None:
+def test_saving_over_a_folder_only_when_asked(model: Any, folder: Path) -> None:
     with pytest.raises(DataError, match="exists already"):
         save_hf(folder, model.config, model.tensors)
     lazy = load_hf(folder).tensors  # even from the very files that are replaced
@@ -354,7 +372,7 @@ def test_bfloat16_rounds_as_torch_does() -> None:
     torch = pytest.importorskip("torch")
     bits = np.random.default_rng(1).integers(0, 2**32, 20000, dtype=np.uint32)
     values = np.concatenate(
-        [bits.view(np.float32), np.float32([0, -0.0, np.inf, -np.inf, np.nan, 1 + 2**-8, 1 + 3 * 2**-8])]
+        [bits.view(np.float32), np.array([0, -0.0, np.inf, -np.inf, np.nan, 1 + 2**-8, 1 + 3 * 2**-8], np.float32)]
     )
     ours = bfloat16_to_float32(float32_to_bfloat16(values))
     theirs = torch.from_numpy(values).bfloat16().float().numpy()
@@ -362,4 +380,4 @@ def test_bfloat16_rounds_as_torch_does() -> None:
 
 
 def test_float16_keeps_infinities_that_were_there() -> None:
-    assert np.isinf(float32_to_float16(np.float32([np.inf]))).all()
+    assert np.isinf(float32_to_float16(np.array([np.inf], np.float32))).all()

@@ -278,7 +278,7 @@ def write_bundle(folder: Path, entries: dict[bytes, bytes], shards: list[bytes],
 
 
 def test_shards_and_number_formats(tmp_path: Path) -> None:
-    values = np.float32([1.5, -2, 0.25])
+    values = np.array([1.5, -2, 0.25], np.float32)
     half, double = values.astype("<f2").tobytes(), values.astype("<f8").tobytes()
     bfloat = (values.view(np.uint32) >> 16).astype("<u2").tobytes()
     bundle = write_bundle(

@@ -56,6 +56,12 @@ def test_going_on_from_a_state_equals_going_on(after: int) -> None:
         np.testing.assert_array_equal(next(resumed)[0], next(whole)[0])
 
 
+def test_a_position_in_another_text_is_refused() -> None:
+    state = Batches(stream(500), rows=2, window=5, seed=4).state_dict()
+    with pytest.raises(DataError, match="has 400 tokens, but the position is in one of 500"):
+        Batches(stream(400), rows=2, window=5, seed=4).load_state_dict(state)
+
+
 def test_shard_borders_do_not_show() -> None:
     whole, cut = stream(100), stream(100, pieces=7)
     assert len(whole) == len(cut) == 100

@@ -30,7 +30,7 @@ def test_every_activation_of_the_configuration_has_its_function() -> None:
 
 
 def test_more_positions_than_the_window() -> None:
-    with pytest.raises(RequestError, match="9 positions do not fit the model's window of 8"):
+    with pytest.raises(RequestError, match="9 positions do not fit the window of 8"):
         drawn(CONFIG)(torch.zeros(1, 9, dtype=torch.long))
 
 

@@ -1,0 +1,151 @@
+"""The terminal's edges: text in, text out, notes on stderr, files that are whole or absent.
+
+Results go to stdout and nothing else does. Text is UTF-8 wherever we choose; a stdout of another encoding gets "?" for
+what it cannot show.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from gpt2lab.errors import DataError
+from gpt2lab.files import atomic_write
+
+STDIN = "-"
+
+
+def prepare_streams() -> None:
+    """Make stdout and stderr take every character, and stand in for streams that the caller closed."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it serves until the process ends
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def abandon_output() -> None:
+    """Give up on stdout, so that the interpreter's last flush does not complain about a reader that has gone."""
+    with contextlib.suppress(OSError, ValueError):
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        os.close(devnull)
+
+
+def say(text: str) -> None:
+    """Write a line to stderr; nobody may be there to read it."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+
+def note(text: str) -> None:
+    """Write a line to stderr that is no error."""
+    say(f"note: {text}")
+
+
+def show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
+    """Show a warning of the library as a note (the signature is `warnings.showwarning`'s)."""
+    note(str(message))
+
+
+def write(text: str) -> None:
+    """Write to stdout now, as streamed text must."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def stdin_is_piped() -> bool:
+    """Tell whether stdin is a pipe or a file; a terminal, /dev/null or nothing at all has no text to give."""
+    if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
+        return False
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
+
+
+def read_text(source: str) -> str:
+    """Return the text of a file, or of stdin for "-", byte for byte. Raises `DataError` in one sentence."""
+    data = read_bytes(source)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        name = "Standard input" if source == STDIN else source
+        raise DataError(f"{name} is not UTF-8 text: {error.reason} at byte {error.start}.") from None
+
+
+def read_bytes(source: str) -> bytes:
+    """Return the bytes of a file, or of stdin for "-". Raises `DataError` where there is nothing to read."""
+    if source == STDIN:
+        if sys.stdin is None or sys.stdin.closed:
+            raise DataError("Standard input is closed; there is nothing to read.")
+        return sys.stdin.buffer.read()
+    return Path(source).expanduser().read_bytes()
+
+
+@contextlib.contextmanager
+def open_output(path: str | None) -> Iterator[IO[str]]:
+    """Open what results are written to: stdout for None or "-", else a file that is written whole or not at all."""
+    if path is None or path == STDIN:
+        yield sys.stdout
+        return
+    target = Path(path).expanduser()
+    if target.is_dir():
+        raise IsADirectoryError(21, "Is a directory", str(target))
+    if target.exists() and not target.is_file():  # a device or a pipe is written to, never replaced
+        with target.open("w", encoding="utf-8", newline="") as f:
+            yield f
+        return
+    try:
+        with atomic_write(target, "w") as f:
+            yield f
+    except OSError as error:
+        if error.filename is not None and Path(str(error.filename)).suffix == ".tmp":
+            error.filename = str(target)  # the user knows nothing of the temporary name beside it
+        raise
+
+
+def to_json(value: Any, *, indent: int | None = None, for_stdout: bool = True) -> str:
+    """Return `value` as JSON: UTF-8, but ASCII where it is for a stdout that could not carry every character."""
+    encoding = (sys.stdout.encoding or "utf-8") if for_stdout else "utf-8"
+    plain = encoding.lower().replace("-", "").replace("_", "") != "utf8"
+    return json.dumps(value, ensure_ascii=plain, indent=indent, allow_nan=False)
+
+
+def quoted(text: str) -> str:
+    """Return a token for display: in quotes, blanks and line breaks visible."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def aligned(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
+    """Return rows of cells as lines with columns of even width; the columns `right` are set to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def size(count: float) -> str:
+    """Return a number of bytes for people: 1.5 GB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError

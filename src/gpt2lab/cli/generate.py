@@ -1,0 +1,108 @@
+"""`gpt2lab generate`: text from a prompt, from many, or from nothing."""
+
+from __future__ import annotations
+
+import sys
+
+from gpt2lab.cli import options as o
+from gpt2lab.cli.app import examples
+from gpt2lab.errors import ConfigError
+
+EXAMPLES = examples(
+    'gpt2lab generate "Once upon a time" --length 50 --seed 1',
+    "gpt2lab generate --nsamples 3 --temperature 0.8 --top-k 40",
+    "printf 'The sea was' | gpt2lab generate --stop . --no-include-prefix",
+    "gpt2lab generate --prompts-file prompts.txt --nsamples 2 --jsonl --output samples.jsonl",
+    'gpt2lab generate "The castle" --num-beams 4 --length 30',
+)
+
+
+def generate(
+    prompt: o.Prompt = None,
+    model: o.Model = "tiny",
+    seed: o.Seed = None,
+    nsamples: o.NSamplesOrEndless = 1,
+    batch_size: o.BatchSize = None,
+    length: o.Length = None,
+    min_length: o.MinLength = None,
+    temperature: o.Temperature = None,
+    top_k: o.TopK = None,
+    top_p: o.TopP = None,
+    top_p_rule: o.TopPRule = "inclusive",
+    min_p: o.MinP = None,
+    typical_p: o.TypicalP = None,
+    repetition_penalty: o.RepetitionPenalty = None,
+    no_repeat_ngram_size: o.NoRepeatNgramSize = None,
+    num_beams: o.NumBeams = None,
+    length_penalty: o.LengthPenalty = None,
+    stop: o.Stop = None,
+    bad_word: o.BadWord = None,
+    truncate: o.Truncate = None,
+    until_end: o.UntilEnd = False,
+    max_time: o.MaxTime = None,
+    window: o.Window = "half",
+    strict_window: o.StrictWindow = False,
+    prompt_file: o.PromptFile = None,
+    prompts_file: o.PromptsFile = None,
+    include_prefix: o.IncludePrefix = True,
+    sample_delim: o.SampleDelim = None,
+    jsonl: o.Jsonl = False,
+    output: o.Output = None,
+    stream: o.Stream = None,
+    precision: o.Precision = "fp32",
+    threads: o.Threads = None,
+    device: o.Device = "cpu",
+    models_dir: o.ModelsDir = None,
+    offline: o.Offline = False,
+) -> None:
+    """Continue a prompt, or write from nothing.
+
+    The prompt is the argument, or what is piped in, or --prompt-file or --prompts-file; without any the text begins
+    from nothing. The same model, prompt, seed and options give the same text, whatever the batch size and threads.
+    """
+    from gpt2lab.cli import console, loading, samples
+    from gpt2lab.cli.prompts import read_prompts
+    from gpt2lab.cli.sampling import Sampling, new_seed
+
+    sampling = Sampling(
+        length=length, temperature=temperature, top_k=top_k, top_p=top_p, top_p_rule=top_p_rule, min_p=min_p,
+        typical_p=typical_p, repetition_penalty=repetition_penalty, no_repeat_ngram_size=no_repeat_ngram_size,
+        num_beams=num_beams, length_penalty=length_penalty, min_new_tokens=min_length, max_time=max_time,
+        window="strict" if strict_window else window, stop=stop or (), bad_words=bad_word or (), until_end=until_end,
+    )  # fmt: skip
+    streamed = _streamed(stream, jsonl=jsonl, output=output, beams=sampling.beams)
+    _check(nsamples, truncate, output, beams=sampling.beams)
+    prompts = read_prompts(prompt, prompt_file or (), prompts_file)
+    lm = loading.load_model(
+        model, models_dir=models_dir, offline=offline, precision=precision, device=device, threads=threads
+    )
+    work = samples.Work(
+        lm=lm, prompts=prompts, nsamples=nsamples, seed=new_seed() if seed is None else seed, sampling=sampling,
+        batch_size=batch_size, include_prefix=include_prefix, truncate=truncate, delimiter=sample_delim, jsonl=jsonl,
+        model_name=model, load_settings={"precision": precision, "device": device},
+    )  # fmt: skip
+    if seed is None and not sampling.deterministic:
+        console.say(f"seed: {work.seed}")
+    if streamed:
+        samples.stream_samples(work)
+        return
+    with console.open_output(output) as out:
+        samples.write_samples(work, out)
+
+
+def _streamed(wanted: bool | None, *, jsonl: bool, output: str | None, beams: bool) -> bool:
+    """Decide whether text is shown while it is made."""
+    if wanted and (jsonl or output):
+        raise ConfigError("--stream shows text as it is made; it cannot be used with --jsonl or --output.")
+    if wanted is None:
+        return sys.stdout.isatty() and not (jsonl or output or beams)
+    return wanted
+
+
+def _check(nsamples: int, truncate: str | None, output: str | None, *, beams: bool) -> None:
+    if nsamples < 0:
+        raise ConfigError(f"--nsamples = {nsamples} must be a whole number of at least 0; 0 never stops.")
+    if nsamples == 0 and (beams or (output is not None and output != "-")):
+        raise ConfigError("--nsamples 0 never stops, so it cannot be used with --output or --num-beams; give a number.")
+    if truncate == "":
+        raise ConfigError("--truncate is empty; give at least one character.")

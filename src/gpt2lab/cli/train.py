@@ -1,0 +1,46 @@
+"""`gpt2lab train`: a model by a recipe, from the start or from where a run was saved."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from typer import Argument, Option
+
+from gpt2lab.cli.app import examples
+from gpt2lab.errors import ConfigError
+
+EXAMPLES = examples(
+    "gpt2lab train recipes/tiny.toml --set train.max_minutes=5",
+    "gpt2lab train --resume runs/tiny",
+    "gpt2lab generate --model runs/tiny",
+)
+
+
+def train(
+    recipe: Annotated[
+        str | None, Argument(metavar="RECIPE", help="A TOML file; recipes/ has examples.", show_default=False)
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe; may be given several times."),
+    ] = None,
+    resume: Annotated[str | None, Option("--resume", metavar="RUN", help="Go on with the run in this folder.")] = None,
+) -> None:
+    """Train a model by a recipe, or go on with a run.
+
+    Ctrl-C saves the run before it ends, and --resume takes it up again. At the end the model lies in the run's folder,
+    under model, where generate --model finds it. Prints that folder.
+    """
+    from pathlib import Path
+
+    from gpt2lab import train as training
+    from gpt2lab.cli import console
+
+    if recipe is None and resume is None:
+        raise ConfigError("Give a recipe, or a run to go on with: gpt2lab train RECIPE, or gpt2lab train --resume RUN.")
+    trainer = training.run(recipe, overrides=assignments or (), resume=resume)
+
+    from gpt2lab.train.export import export
+
+    model: Path = export(trainer.folder, trainer.folder / "model", overwrite=True)
+    console.write(f"{model}\n")

@@ -1,0 +1,45 @@
+"""Errors in the words of someone who typed a command: options as they are typed, the system's errors as sentences."""
+
+from __future__ import annotations
+
+import errno
+import re
+
+_RENAMED = {
+    "max_new_tokens": "--length",
+    "min_new_tokens": "--min-length",
+    "num_return_sequences": "--nsamples",
+    "bad_words_ids": "--bad-word",
+    "bad_words": "--bad-word",
+}
+_UNDERSCORED = ("batch_size", "top_k", "top_p", "top_p_rule", "min_p", "typical_p", "repetition_penalty",
+                "no_repeat_ngram_size", "num_beams", "length_penalty", "max_time", "vocab_size", "min_frequency",
+                "validation_share", "vocabulary_every")  # fmt: skip
+_PLAIN = ("temperature", "seed", "window", "precision", "threads", "stride", "dtype", "to", "source", "cleaning")
+
+_FLAGS = {**_RENAMED, **{name: "--" + name.replace("_", "-") for name in _UNDERSCORED}}
+_ANYWHERE = re.compile(r"(?<![.\w-])(" + "|".join(sorted(_FLAGS, key=len, reverse=True)) + r")\b")
+_BEFORE_VALUE = re.compile(r"(?<![.\w-])(" + "|".join(_PLAIN) + r")(?= = | is \d)")
+
+
+def with_flags(message: str) -> str:
+    """Return a message of the library with its parameters named as the options that set them."""
+    message = _ANYWHERE.sub(lambda m: _FLAGS[m[1]], message)
+    return _BEFORE_VALUE.sub(lambda m: f"--{m[1]}", message)
+
+
+def os_error(error: OSError) -> str:
+    """Return one sentence for an error of the operating system."""
+    name = "The output" if error.filename is None else str(error.filename)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"There is no space left on the disk for {'the output' if error.filename is None else name}."
+    sentences = {
+        errno.ENOENT: "does not exist.",
+        errno.EISDIR: "is a folder; a file is needed.",
+        errno.ENOTDIR: "is not a folder, or lies below something that is none.",
+        errno.EACCES: "may not be read or written by you (permission denied).",
+        errno.EPERM: "may not be changed by you (operation not permitted).",
+        errno.EROFS: "lies on a disk that can only be read.",
+        errno.EEXIST: "exists already.",
+    }
+    return f"{name} {sentences.get(error.errno or 0) or f'cannot be used: {error.strerror or error}.'}"

@@ -1,0 +1,181 @@
+"""GPT-2 in PyTorch: token ids in, logits out. For training, GPUs and looking inside.
+
+Knows nothing of tokenizers, data, files or sampling. Follows Radford et al. (2019), section 2.3, with the parameter
+names and (in, out) weight layout of its checkpoints.
+
+Legend: B rows, T new positions, P cached positions, C n_embd, H heads, D head width, F inner width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gpt2lab.errors import RequestError
+from gpt2lab.model.cache import KVCache
+from gpt2lab.model.config import GPT2Config
+from gpt2lab.model.init import initialise
+
+_tanh_gelu = partial(F.gelu, approximate="tanh")
+
+ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu_new": _tanh_gelu,
+    "gelu_pytorch_tanh": _tanh_gelu,
+    "gelu_fast": _tanh_gelu,
+    "gelu": F.gelu,
+    "relu": F.relu,
+    "silu": F.silu,
+    "swish": F.silu,
+    "tanh": torch.tanh,
+}
+"""The function behind each of the configuration's activation names."""
+
+
+class Conv1D(nn.Module):
+    """y = x @ weight + bias with weight (in, out), the layout of GPT-2's checkpoints."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(inputs, outputs))
+        self.bias = nn.Parameter(torch.empty(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., in) to (..., out)."""
+        return F.linear(x, self.weight.t(), self.bias)
+
+
+class Attention(nn.Module):
+    """Causal multi-head self-attention."""
+
+    def __init__(self, config: GPT2Config, layer: int) -> None:
+        super().__init__()
+        self.c_attn = Conv1D(config.n_embd, 3 * config.n_embd)
+        self.c_proj = Conv1D(config.n_embd, config.n_embd)
+        self.layer, self.n_head, self.dropout = layer, config.n_head, config.attn_pdrop
+        self.scale = config.attention_scale(layer)
+        self.resid_dropout = nn.Dropout(config.resid_pdrop)
+
+    def forward(self, x: Tensor, cache: KVCache | None) -> Tensor:
+        """Mix (B, T, C) over the positions up to each one; with a cache, over the cached ones too."""
+        b, t, c = x.shape
+        q, k, v = (
+            part.view(b, t, self.n_head, -1).transpose(1, 2)  # (B, T, C) -> (B, H, T, D)
+            for part in self.c_attn(x).split(c, dim=2)
+        )
+        past = 0
+        if cache is not None:
+            past = cache.length
+            k, v = cache.append(self.layer, k, v)  # (B, H, P + T, D)
+        mask = None
+        if past and t > 1:  # row i sees the P cached positions and the new ones up to i
+            mask = torch.ones(t, past + t, dtype=torch.bool, device=x.device).tril(past)
+        y = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=mask,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=not past and t > 1,
+            scale=self.scale,
+        )
+        y = y.transpose(1, 2).reshape(b, t, c)  # (B, H, T, D) -> (B, T, C)
+        out: Tensor = self.resid_dropout(self.c_proj(y))
+        return out
+
+
+class MLP(nn.Module):
+    """The position-wise feed-forward layer."""
+
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__()
+        self.c_fc = Conv1D(config.n_embd, config.inner)
+        self.c_proj = Conv1D(config.inner, config.n_embd)
+        self.act = ACTIVATION[config.activation_function]
+        self.dropout = nn.Dropout(config.resid_pdrop)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, T, C) to (B, T, C) through (B, T, F)."""
+        out: Tensor = self.dropout(self.c_proj(self.act(self.c_fc(x))))
+        return out
+
+
+class Block(nn.Module):
+    """One layer: attention and feed-forward, each behind its layer norm and added to the residual stream."""
+
+    def __init__(self, config: GPT2Config, layer: int) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.attn = Attention(config, layer)
+        self.ln_2 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.mlp = MLP(config)
+
+    def forward(self, x: Tensor, cache: KVCache | None) -> Tensor:
+        """Map (B, T, C) to (B, T, C)."""
+        x = x + self.attn(self.ln_1(x), cache)
+        out: Tensor = x + self.mlp(self.ln_2(x))
+        return out
+
+
+class Transformer(nn.Module):
+    """Embeddings, blocks and the last layer norm: everything in front of the head."""
+
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__()
+        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
+        self.wpe = nn.Embedding(config.n_positions, config.n_embd)
+        self.drop = nn.Dropout(config.embd_pdrop)
+        self.h = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
+        self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+
+    def forward(self, ids: Tensor, positions: Tensor, cache: KVCache | None) -> Tensor:
+        """Map ids (B, T) at positions (T or B x T) to hidden states (B, T, C)."""
+        x = self.drop(self.wte(ids) + self.wpe(positions))  # (B, T, C)
+        for block in self.h:
+            x = block(x, cache)
+        out: Tensor = self.ln_f(x)
+        return out
+
+
+class GPT(nn.Module):
+    """A GPT-2 of any shape, drawn anew from `generator`; `load_state_dict` takes a checkpoint's tensors by name.
+
+    A tied head has no tensor of its own, so the state dict is exactly `config.tensor_shapes()`.
+    """
+
+    def __init__(self, config: GPT2Config, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.transformer = Transformer(config)
+        self.lm_head = None if config.tie_word_embeddings else nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        initialise(self, config, generator)
+
+    @property
+    def head_weight(self) -> Tensor:
+        """The matrix from hidden states to logits, (V, C): the token embeddings themselves when tied."""
+        return self.transformer.wte.weight if self.lm_head is None else self.lm_head.weight
+
+    def forward(self, ids: Tensor, cache: KVCache | None = None, *, positions: Tensor | None = None) -> Tensor:
+        """Return the logits (B, T, V) of the token after each of `ids` (B, T); see `hidden` for the rest."""
+        return F.linear(self.hidden(ids, cache, positions=positions), self.head_weight)
+
+    def hidden(self, ids: Tensor, cache: KVCache | None = None, *, positions: Tensor | None = None) -> Tensor:
+        """Return the final hidden states (B, T, C), behind the last layer norm.
+
+        With a `cache`, `ids` continue what it holds, and it is moved on by T. `positions` (T or B x T) replace the
+        running position numbers. Raises `RequestError` when the window is too short for them.
+        """
+        t, past = ids.shape[1], cache.length if cache is not None else 0
+        if positions is None:
+            if past + t > self.config.n_positions:
+                raise RequestError(
+                    f"{past + t} positions do not fit the window of {self.config.n_positions}; shorten the text."
+                )
+            positions = torch.arange(past, past + t, device=ids.device)
+        x: Tensor = self.transformer(ids, positions, cache)
+        if cache is not None:
+            cache.advance(t)
+        return x

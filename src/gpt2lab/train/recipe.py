@@ -1,0 +1,155 @@
+"""What a training run is, as frozen tables read from TOML; `recipes/*.toml` are the shipped ones.
+
+No torch here. Every value is checked when the recipe is read, before anything runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from gpt2lab.config import from_dict, override, read_toml
+from gpt2lab.data import CorpusRecipe
+from gpt2lab.errors import ConfigError
+from gpt2lab.model.config import GPT2Config
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRecipe:
+    """The shape of a new model; the vocabulary is the corpus's. `dropout` is that of all three places."""
+
+    n_positions: int = 1024
+    n_embd: int = 768
+    n_layer: int = 12
+    n_head: int = 12
+    n_inner: int | None = None
+    activation_function: str = "gelu_new"
+    tie_word_embeddings: bool = True
+    initializer_range: float = 0.02
+    dropout: float = 0.0
+
+    def config(self, *, vocab_size: int, end_of_text_id: int) -> GPT2Config:
+        """Return the full configuration for a vocabulary. Raises `ConfigError` for an impossible shape."""
+        return GPT2Config(
+            vocab_size=vocab_size,
+            n_positions=self.n_positions,
+            n_embd=self.n_embd,
+            n_layer=self.n_layer,
+            n_head=self.n_head,
+            n_inner=self.n_inner,
+            activation_function=self.activation_function,
+            tie_word_embeddings=self.tie_word_embeddings,
+            initializer_range=self.initializer_range,
+            bos_token_id=end_of_text_id,
+            eos_token_id=end_of_text_id,
+            resid_pdrop=self.dropout,
+            embd_pdrop=self.dropout,
+            attn_pdrop=self.dropout,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizerRecipe:
+    """AdamW, or Muon for the matrices inside the blocks and AdamW (at `adam_lr`, default `lr`) for the rest."""
+
+    name: Literal["adamw", "muon"] = "adamw"
+    lr: float = 1e-3
+    adam_lr: float | None = None
+    betas: tuple[float, ...] = (0.9, 0.95)
+    eps: float = 1e-8
+    momentum: float = 0.95
+    weight_decay: float = 0.1
+    clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require(self.lr > 0, f"optimizer.lr = {self.lr} must be positive.")
+        _require(self.adam_lr is None or self.adam_lr > 0, f"optimizer.adam_lr = {self.adam_lr} must be positive.")
+        _require(
+            len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas),
+            f"optimizer.betas = {list(self.betas)} must be two numbers in [0, 1).",
+        )
+        _require(0 <= self.momentum < 1, f"optimizer.momentum = {self.momentum} must be in [0, 1).")
+        _require(self.weight_decay >= 0, f"optimizer.weight_decay = {self.weight_decay} must not be negative.")
+        _require(self.clip > 0, f"optimizer.clip = {self.clip} must be positive; a large number clips nothing.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleRecipe:
+    """How the learning rate goes: `warmup_steps` up, then along the named shape down to `final_share` of the peak.
+
+    "wsd" stays at the peak and falls in a straight line over the last `decay_share` of the run.
+    """
+
+    name: Literal["wsd", "cosine", "linear", "constant"] = "cosine"
+    warmup_steps: int = 100
+    decay_share: float = 0.2
+    final_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(self.warmup_steps >= 0, f"schedule.warmup_steps = {self.warmup_steps} must not be negative.")
+        _require(0 < self.decay_share <= 1, f"schedule.decay_share = {self.decay_share} must be in (0, 1].")
+        _require(0 <= self.final_share <= 1, f"schedule.final_share = {self.final_share} must be in [0, 1].")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopRecipe:
+    """How long and in what portions. One step reads `accumulate` times `batch_size` windows.
+
+    The run ends after `steps` steps or `max_minutes` of training, whichever comes first, and the schedule follows
+    the one that is nearer its end; only `steps` alone makes a run that repeats bit for bit.
+    """
+
+    steps: int | None = None
+    max_minutes: float | None = None
+    batch_size: int = 16
+    accumulate: int = 1
+    seed: int = 0
+    validate_every: int = 100
+    validation_windows: int = 200
+    checkpoint_minutes: float = 5.0
+    threads: int | None = None
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        _require(
+            self.steps is not None or self.max_minutes is not None,
+            "The run has no end: set train.steps, train.max_minutes or both.",
+        )
+        for name in ("steps", "batch_size", "accumulate", "validate_every", "validation_windows", "threads"):
+            value = getattr(self, name)
+            _require(value is None or value >= 1, f"train.{name} = {value} must be at least 1.")
+        _require(
+            self.max_minutes is None or self.max_minutes > 0,
+            f"train.max_minutes = {self.max_minutes} must be positive.",
+        )
+        _require(
+            self.checkpoint_minutes >= 0, f"train.checkpoint_minutes = {self.checkpoint_minutes} must not be negative."
+        )
+        _require(self.seed >= 0, f"train.seed = {self.seed} must not be negative.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A whole run: the prepared corpus it reads (`data`), the folder it writes (`out`), and how."""
+
+    name: str
+    data: str
+    out: str
+    corpus: CorpusRecipe = field(default_factory=CorpusRecipe)
+    model: ModelRecipe = field(default_factory=ModelRecipe)
+    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
+    schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
+    train: LoopRecipe
+
+
+def load_recipe(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe from a TOML file or a table, with "key.name=value" overrides applied. Raises `ConfigError`."""
+    values = source if isinstance(source, Mapping) else read_toml(source)
+    return from_dict(Recipe, override(values, overrides))
