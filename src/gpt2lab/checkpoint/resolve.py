@@ -13,16 +13,19 @@ A local path is taken before the hub, and the hub's cache before the network.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpt2lab.checkpoint.gguf import load_gguf
 from gpt2lab.checkpoint.gguf_file import MAGIC
 from gpt2lab.checkpoint.hf import CONFIG, WEIGHTS, is_hf_folder, load_hf
-from gpt2lab.checkpoint.hub import Progress, is_hub_id
 from gpt2lab.checkpoint.openai import is_openai_folder, load_openai
 from gpt2lab.checkpoint.sniff import oddity
 from gpt2lab.checkpoint.tensors import Checkpoint
 from gpt2lab.errors import CheckpointError, nearest
 from gpt2lab.model.config import ALIASES, PRESETS, canonical_name
+
+if TYPE_CHECKING:
+    from gpt2lab.checkpoint.hub import Progress
 
 TINY = "tiny"
 TINY_FOLDER = Path(__file__).parents[1] / "pretrained" / TINY
@@ -114,7 +117,11 @@ def _load_file(path: Path) -> Checkpoint:
 
 
 def _may_be_on_hub(given: str | Path) -> bool:
-    return isinstance(given, str) and given.count("/") == 1 and is_hub_id(given) and not given.endswith(".gguf")
+    if not isinstance(given, str) or given.count("/") != 1 or given.endswith(".gguf"):
+        return False
+    from gpt2lab.checkpoint.hub import is_hub_id  # here: a model on this machine needs no network code
+
+    return is_hub_id(given)
 
 
 def _load_published(name: str, models_dir: str | Path | None, offline: bool, progress: Progress | None) -> Checkpoint:

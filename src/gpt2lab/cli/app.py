@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from typing import Any
 
 import typer
@@ -116,13 +117,28 @@ def dispatch(arguments: list[str]) -> tuple[int, str]:
     except typer.Abort:
         return 130, ""
     except _USAGE_ERROR as error:
-        return 2, _usage(error)
+        return 2, _usage(error, arguments)
     return 0, ""
 
 
-def _usage(error: Any) -> str:
+def _usage(error: Any, arguments: list[str]) -> str:
     """Return typer's complaint about a command line as one sentence that says where to read on."""
     path = error.ctx.command_path if error.ctx is not None else "gpt2lab"
     message = " ".join(error.format_message().split())
+    if unknown := re.match(r"No such option:? '?(-[-\w]+)", message):
+        known = [o for p in error.ctx.command.params for o in (*p.opts, *p.secondary_opts)] if error.ctx else []
+        message = f"Unknown option {unknown[1]!r}.{nearest(unknown[1], known)}"
+    elif invalid := re.match(r"Invalid value for '(--[-\w]+)'[^:]*: (.*)", message):
+        given = _value_of(invalid[1], arguments)
+        message = f"{invalid[1]} = {given!r} is not possible: {invalid[2][0].lower()}{invalid[2][1:]}"
     ended = message if message.endswith((".", "?", "!")) else f"{message}."
     return f"{ended} See {path} --help."
+
+
+def _value_of(option: str, arguments: list[str]) -> str:
+    """Return what a command line gave for an option, "" where it was given under another name."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, sign, value = argument.replace("_", "-").partition("=")
+        if name == option:
+            return value if sign else following
+    return ""

@@ -81,6 +81,7 @@ def generate(
         batch_size=batch_size, include_prefix=include_prefix, truncate=truncate, delimiter=sample_delim, jsonl=jsonl,
         model_name=model, load_settings={"precision": precision, "device": device},
     )  # fmt: skip
+    sampling.settings(lm, conditional=prompts is not None)  # an impossible option is told first
     if seed is None and not sampling.deterministic:
         console.say(f"seed: {work.seed}")
     if streamed:

@@ -74,9 +74,9 @@ def interactive(
     )
     work = samples.Work(
         lm=lm, prompts=[""], nsamples=nsamples, seed=new_seed() if seed is None else seed, sampling=sampling,
-        batch_size=batch_size, include_prefix=False, model_name=model,
+        batch_size=batch_size, include_prefix=False, model_name=model, always_headed=True,
     )  # fmt: skip
-    _ = work.options  # an impossible option is told before the first prompt is asked for
+    sampling.settings(lm, conditional=True)  # an impossible option is told before the first prompt is asked for
     if seed is None and not sampling.deterministic:
         console.say(f"seed: {work.seed}")
     _loop(work)

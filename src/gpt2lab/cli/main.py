@@ -28,7 +28,7 @@ def run(arguments: list[str]) -> int:
 
     console.prepare_streams()
     with warnings.catch_warnings():
-        warnings.simplefilter("default", UserWarning)
+        warnings.simplefilter("always", UserWarning)
         warnings.showwarning = console.show_warning
         code, message = _outcome(arguments)
         if code == 0:

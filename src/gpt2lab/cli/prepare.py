@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,10 +54,12 @@ def prepare(
     overwrite: Annotated[bool, Option("--overwrite", help="Replace the folder if it exists.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print the corpus's manifest as JSON.")] = False,
 ) -> None:
-    """Turn text into a corpus of token ids to train on. Prints the folder."""
+    """Turn text into a corpus of token ids to train on.
+
+    Learns a vocabulary unless it is given one, cleans the texts, holds a part back for validation. Prints the folder.
+    """
     from gpt2lab import data
     from gpt2lab.cli import console
-    from gpt2lab.config import to_dict
 
     corpus = _recipe(
         recipe,
@@ -70,7 +73,7 @@ def prepare(
     )
     with _files(inputs) as files:
         manifest = data.prepare(files, out, corpus, overwrite=overwrite)
-    console.write(console.to_json(to_dict(manifest), indent=2) + "\n" if as_json else f"{out}\n")
+    console.write(console.to_json(dataclasses.asdict(manifest), indent=2) + "\n" if as_json else f"{out}\n")
 
 
 def _recipe(path: str | None, given: dict[str, Any]) -> CorpusRecipe:

@@ -20,11 +20,11 @@ def read_prompts(argument: str | None, files: Sequence[str], list_file: str | No
     if list_file is not None:
         return prompts_in(list_file)
     if files:
-        return [_not_empty(console.read_text(file), file) for file in files]
+        return [_not_empty(console.read_text(file), _named(file)) for file in files]
     if argument is not None and argument != console.STDIN:
-        return [_well_formed(argument)]
+        return [_well_formed(_not_empty(argument, "the argument"))]
     if argument == console.STDIN or console.stdin_is_piped():
-        text = _not_empty(console.read_text(console.STDIN), "Standard input")
+        text = _not_empty(console.read_text(console.STDIN), _named(console.STDIN))
         if text.endswith("\n"):
             console.note("The prompt ends with a line break, as echo adds one; printf does not.")
         return [text]
@@ -58,9 +58,14 @@ def _json_prompt(line: str, where: str) -> str:
 
 def _not_empty(text: str, source: str) -> str:
     if not text:
-        name = "Standard input" if source == console.STDIN else source
-        raise RequestError(f"The prompt is empty: {name} holds no text.")
+        raise RequestError(
+            f"The prompt is empty: {source} holds no text. To begin from nothing, give no prompt at all."
+        )
     return text
+
+
+def _named(source: str) -> str:
+    return "standard input" if source == console.STDIN else source
 
 
 def _well_formed(text: str) -> str:

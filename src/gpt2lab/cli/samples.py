@@ -46,6 +46,7 @@ class Work:
     model_name: str = ""
     load_settings: Mapping[str, Any] = field(default_factory=dict)
     first_sample: int = 0
+    always_headed: bool = False
 
     @property
     def each_prompt(self) -> list[str | None]:
@@ -55,7 +56,7 @@ class Work:
     @property
     def headed(self) -> bool:
         """Whether samples stand under headers."""
-        return self.nsamples * len(self.each_prompt) != 1 and self.delimiter is None
+        return self.always_headed or (self.nsamples * len(self.each_prompt) != 1 and self.delimiter is None)
 
     @property
     def options(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ _BEFORE_VALUE = re.compile(r"(?<![.\w-])(" + "|".join(_PLAIN) + r")(?= = | is \d
 
 def with_flags(message: str) -> str:
     """Return a message of the library with its parameters named as the options that set them."""
+    message = message.replace("window='half'", "--window half")
     message = _ANYWHERE.sub(lambda m: _FLAGS[m[1]], message)
     return _BEFORE_VALUE.sub(lambda m: f"--{m[1]}", message)
 

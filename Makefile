@@ -1,0 +1,49 @@
+# One verb a target. Everything happens in a virtual environment, $(VENV); nothing else is touched.
+PYTHON ?= python3
+VENV ?= .venv
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
+PACKAGE = pyproject.toml CMakeLists.txt $(shell find src/gpt2lab native -type f -not -name '*.pyc' -not -name '*.so')
+TEST_ARGS ?=
+
+.PHONY: demo test check test-llama check-install bench docs clean
+
+demo: $(VENV)/.installed ## Set up and write a little with the embedded model
+	$(VENV)/bin/gpt2lab generate "Once upon a time" --length 120 --seed 7
+
+test: $(VENV)/.tools ## Set up and run the tests
+	$(VENV)/bin/python -m pytest $(TEST_ARGS)
+
+check: $(VENV)/.tools ## Lint, format, types, layers
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+test-llama: $(VENV)/.tools ## Compile llama.cpp (minutes) and load our GGUF files in it
+	$(PIP) install --quiet --constraint constraints.txt llama-cpp-python
+	$(VENV)/bin/python -m pytest tests/parity/test_gguf_llama_cpp.py
+
+check-install: ## What a plain `pip install` brings: no torch, how many megabytes, how fast it starts
+	$(PYTHON) tests/contract/check_install.py
+
+bench: $(VENV)/.tools ## Side by side with transformers, in one run
+	$(VENV)/bin/python benchmarks/engine.py
+
+docs: $(VENV)/.installed ## Write the command line's reference and the shown outputs again
+	$(VENV)/bin/python docs/refresh.py
+
+$(VENV)/bin/python:
+	@command -v c++ >/dev/null || command -v g++ >/dev/null || { echo "gpt2lab is compiled on your machine and needs a C++ compiler (Debian, Ubuntu: apt install g++; macOS: xcode-select --install)."; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "The virtual environment could not be made (Debian, Ubuntu: apt install python3-venv)."; exit 2; }
+
+$(VENV)/.installed: $(VENV)/bin/python $(PACKAGE)
+	$(PIP) install --quiet .
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/bin/python $(PACKAGE) constraints.txt
+	$(PIP) install --quiet --upgrade "pip>=25.1"
+	$(PIP) install --quiet --constraint constraints.txt ".[train]" --group test --group oracle --group check
+	@touch $@ $(VENV)/.installed
+
+clean: ## Remove what was built, not the environment
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,134 @@
+"""Run what the two READMEs show and put under each command what it printed; then draw the picture again.
+
+    python docs/refresh.py            (with the Python that has gpt2lab installed)
+
+tests/contract/test_readme.py uses this file to see that nothing shown is out of date. Conventions in the READMEs:
+
+- a block ```sh or ```python is run, all of them in order and in one temporary folder, as a reader would;
+- a block ```text right behind it is its standard output, character for character;
+- `<!-- make -->` before a block: its lines are `make` targets, which are looked up, not run;
+- `<!-- install -->`: its lines install this checkout; the extras they name are looked up;
+- `<!-- train -->`: it is run where torch is installed;
+- `<!-- network -->`: its lines need a network; they are run with --offline and must end in one sentence;
+- README.zh.md shows the blocks of README.md, in the same order.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import runpy
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+READMES = (ROOT / "README.md", ROOT / "README.zh.md")
+PICTURE = ROOT / "docs" / "images" / "generate.svg"
+
+_BLOCK = re.compile(
+    r"(?:<!-- (?P<marker>\w+) -->\n)?```(?P<language>sh|python)\n(?P<code>.*?)```\n"
+    r"(?:\n?```text\n(?P<output>.*?)```\n)?",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One piece of code in a README: `output` is what is shown as printed by it (None: nothing is shown)."""
+
+    language: str
+    code: str
+    marker: str
+    output: str | None
+
+    @property
+    def runs(self) -> bool:
+        """Whether the code is run here as it stands."""
+        return not self.marker or (self.marker == "train" and importlib.util.find_spec("torch") is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a piece of code did: exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+def blocks(text: str) -> list[Block]:
+    """Return the blocks of a README in order."""
+    return [Block(m["language"], m["code"], m["marker"] or "", m["output"]) for m in _BLOCK.finditer(text)]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return the environment of the commands: `gpt2lab` and `python` are this interpreter's, caches are empty."""
+    programs = folder / ".programs"
+    programs.mkdir(exist_ok=True)
+    for name, arguments in (("gpt2lab", " -m gpt2lab"), ("python", "")):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}"{arguments} "$@"\n', encoding="utf-8")
+        program.chmod(0o755)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("GPT2LAB_", "HF_", "PYTEST_"))}
+    cache = str(folder / ".cache")
+    return {
+        **kept,
+        "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}",
+        "GPT2LAB_CACHE": cache,
+        "HF_HOME": cache,
+        "PYTHONUTF8": "1",
+        "COLUMNS": "100",
+    }
+
+
+def execute(language: str, code: str, folder: Path, *, timeout: float = 300) -> Ran:
+    """Run code in `folder` and return what it did."""
+    command = ["bash", "-euo", "pipefail", "-c", code] if language == "sh" else [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout,
+        check=False,
+    )  # fmt: skip
+    return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def run_all(found: list[Block], folder: Path) -> dict[Block, Ran]:
+    """Run every block that runs, in order, in `folder`, which gets the checkout's recipes/."""
+    (folder / "recipes").symlink_to(ROOT / "recipes")
+    return {block: execute(block.language, block.code, folder) for block in found if block.runs}
+
+
+def refreshed(text: str, results: dict[Block, Ran]) -> str:
+    """Return a README with the output of every block that shows one replaced by what it printed now."""
+    by_code = {block.code: ran for block, ran in results.items()}
+
+    def replace(match: re.Match[str]) -> str:
+        if match["output"] is None or match["code"] not in by_code:
+            return match[0]
+        begin, end = (place - match.start() for place in match.span("output"))
+        return match[0][:begin] + by_code[match["code"]].out.rstrip("\n") + "\n" + match[0][end:]
+
+    return _BLOCK.sub(replace, text)
+
+
+def main() -> None:
+    """Refresh the READMEs and the picture; stop at the first command that fails."""
+    texts = [path.read_text(encoding="utf-8") for path in READMES]
+    with tempfile.TemporaryDirectory(prefix="gpt2lab-readme-") as folder:
+        results = run_all(blocks(texts[0]), Path(folder))
+    for block, ran in results.items():
+        if ran.code != 0:
+            raise SystemExit(f"This no longer runs:\n\n{block.code}\n{ran.err}")
+    for path, text in zip(READMES, texts, strict=True):
+        path.write_text(refreshed(text, results), encoding="utf-8")
+        sys.stdout.write(f"{path}\n")
+    picture = runpy.run_path(str(PICTURE.with_name("make.py")))["picture"]
+    PICTURE.write_text(picture(), encoding="utf-8")
+    sys.stdout.write(f"{PICTURE}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""What only a real process shows: exit codes, signals, closed pipes, full disks, terminals, foreign encodings."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROGRAM = [sys.executable, "-m", "gpt2lab"]
+
+
+def run(*arguments: object, **how) -> subprocess.CompletedProcess[bytes]:
+    how.setdefault("stdin", subprocess.DEVNULL) if "input" not in how else None
+    return subprocess.run([*PROGRAM, *map(str, arguments)], capture_output=True, timeout=120, check=False, **how)
+
+
+@contextlib.contextmanager
+def started(*arguments: object, **how) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([*PROGRAM, *map(str, arguments)], **how)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+
+
+def test_a_pipe_through(random_model: Path) -> None:
+    done = run("generate", "-m", random_model, "--seed", 1, "-l", 5, input="the café".encode())
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode().startswith("the café")
+    assert run("generate", "the café", "-m", random_model, "--seed", 1, "-l", 5).stdout == done.stdout
+
+
+def test_a_mistake(random_model: Path) -> None:
+    done = run("generate", "a", "-m", random_model, "--top-p", 7, "--seed", 1)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr == b"gpt2lab: --top-p = 7.0 must be in (0, 1]; 1 keeps every token.\n"
+
+
+def test_an_argument_that_is_not_utf8(random_model: Path) -> None:
+    done = subprocess.run(
+        [*PROGRAM, "generate", b"a\xff", "-m", random_model], capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr == b"gpt2lab: The prompt is not UTF-8 text: a stray byte at character 1.\n"
+
+
+@pytest.mark.parametrize(
+    "command", [("generate", "-n", "0", "--seed", "1", "-l", "40"), ("interactive", "--seed", "1")]
+)
+def test_ctrl_c_ends_quietly(command: tuple[str, ...], random_model: Path) -> None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    if command[0] == "generate":
+        pipes["stdin"] = subprocess.DEVNULL
+    with started(*command, "-m", random_model, **pipes) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(15)  # it is at work, or waits for a prompt
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read() if command[0] == "generate" else b""
+        assert process.wait(60) == 130
+        assert process.stderr.read() == b""
+        assert b"Traceback" not in rest
+
+
+def test_ctrl_c_during_start_up_shows_no_traceback() -> None:
+    with started("generate", "a", "--seed", 1, "-n", "0", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        time.sleep(0.25)  # somewhere among the imports
+        process.send_signal(signal.SIGINT)
+        code = process.wait(60)
+        assert process.stderr is not None
+        if code == -signal.SIGINT:
+            pytest.skip("this machine is so slow that Python itself was interrupted before the command began")
+        assert (code, process.stderr.read()) == (130, b"")
+
+
+def test_a_reader_that_goes_away(random_model: Path) -> None:
+    with started(
+        "generate", "-n", 0, "--seed", 1, "-l", 40, "-m", random_model,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.wait(60) == 141
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk(random_model: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*PROGRAM, "generate", "a", "-m", random_model, "--seed", "1", "-l", "3"],
+            stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == b"gpt2lab: There is no space left on the disk for the output.\n"
+
+
+def test_a_terminal_of_another_encoding(random_model: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = run("generate", "-m", random_model, "--seed", 1, "-l", 30, input="☃ café".encode(), env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode("cp1252").startswith("? café")
+    done = run("tokenizer", "encode", "☃", "--offsets", "-m", random_model, env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_streams_that_the_caller_closed(random_model: Path) -> None:
+    line = f'"{sys.executable}" -m gpt2lab generate a -m "{random_model}" -l 3 <&- >&- 2>&-'
+    assert subprocess.run(line, shell=True, timeout=60, check=False).returncode == 0
+
+
+def test_a_terminal_gets_text_as_it_is_made(random_model: Path) -> None:
+    pty = pytest.importorskip("pty")
+    parent, child = pty.openpty()
+    try:
+        with started(
+            "generate", "the old", "-m", random_model, "--seed", 1, "-n", 0, "-l", 8,
+            stdin=child, stdout=child, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            shown = b""
+            while b"SAMPLE 3" not in shown:
+                shown += os.read(parent, 100)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130
+    finally:
+        os.close(child)
+        os.close(parent)
+    assert shown.startswith(b"=" * 40 + b" SAMPLE 1 " + b"=" * 40 + b"\r\nthe old")
+
+
+def test_a_terminal_without_a_prompt_begins_from_nothing(random_model: Path) -> None:
+    pty = pytest.importorskip("pty")
+    parent, child = pty.openpty()
+    try:
+        done = run("generate", "-m", random_model, "--seed", 1, "-l", 6, stdin=child)
+    finally:
+        os.close(child)
+        os.close(parent)
+    assert done.returncode == 0
+    assert done.stdout == run("generate", "-m", random_model, "--seed", 1, "-l", 6).stdout
