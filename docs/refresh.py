@@ -1,4 +1,4 @@
-"""Run what the two READMEs show and put under each command what it printed; then draw the picture again.
+"""Run what the two READMEs show and put under each command what it printed; draw the picture and write docs/cli.md again.
 
     python docs/refresh.py            (with the Python that has gpt2lab installed)
 
@@ -115,7 +115,7 @@ def refreshed(text: str, results: dict[Block, Ran]) -> str:
 
 
 def main() -> None:
-    """Refresh the READMEs and the picture; stop at the first command that fails."""
+    """Refresh the READMEs, the picture and the reference; stop at the first command that fails."""
     texts = [path.read_text(encoding="utf-8") for path in READMES]
     with tempfile.TemporaryDirectory(prefix="gpt2lab-readme-") as folder:
         results = run_all(blocks(texts[0]), Path(folder))
@@ -127,7 +127,11 @@ def main() -> None:
         sys.stdout.write(f"{path}\n")
     picture = runpy.run_path(str(PICTURE.with_name("make.py")))["picture"]
     PICTURE.write_text(picture(), encoding="utf-8")
-    sys.stdout.write(f"{PICTURE}\n")
+    reference = execute("sh", "python -m gpt2lab.cli.reference", ROOT / "docs")
+    if reference.code != 0:
+        raise SystemExit(reference.err)
+    (ROOT / "docs" / "cli.md").write_text(reference.out, encoding="utf-8")
+    sys.stdout.write(f"{PICTURE}\n{ROOT / 'docs' / 'cli.md'}\n")
 
 
 if __name__ == "__main__":

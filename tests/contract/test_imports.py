@@ -18,7 +18,6 @@ SLOW = (
     "safetensors",
     "huggingface_hub",
     "rich",
-    "pydantic",
 )
 
 

@@ -17,8 +17,8 @@ def lm(random_model: Path) -> LanguageModel:
 
 
 @pytest.fixture
-def generate(command, random_model: Path):  # noqa: ANN201
-    def run(*arguments: str | Path, **how):  # noqa: ANN002, ANN003, ANN202
+def generate(command, random_model: Path):
+    def run(*arguments: str | Path, **how):
         return command("generate", "--model", random_model, *arguments, **how)
 
     return run
@@ -171,6 +171,23 @@ def test_a_mistake_leaves_the_output_file_alone(generate, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_files_in_a_folder(generate, lm: LanguageModel, tmp_path: Path) -> None:
+    """Files are numbered, named by the seed, continue each other's samples, and replace nothing."""
+    (tmp_path / "mine.txt").write_text("precious")
+    samples = lm.generate("a", seed=9, max_new_tokens=3, num_return_sequences=4)
+    for _ in range(2):
+        made = generate("a", "--seed", 9, "-l", 3, "-n", 2, "--nfiles", 2, "--folder", tmp_path)
+        files = [Path(line) for line in made.out.splitlines()]
+        assert [re.sub(r"_\d{8}_\d{6}", "", f.stem)[: len("gpt2lab_9_1")] for f in files] == [
+            "gpt2lab_9_1",
+            "gpt2lab_9_2",
+        ]
+        for file, own in zip(files, (samples[:2], samples[2:]), strict=True):
+            assert file.read_text() == "".join(header(i) + f"a{s.text}\n" for i, s in enumerate(own, start=1))
+    assert len(list(tmp_path.glob("gpt2lab_*"))) == 4
+    assert (tmp_path / "mine.txt").read_text() == "precious"
+
+
 def test_streaming_writes_the_same_text(generate) -> None:
     arguments = ("the café", "--seed", 1, "-l", 20, "-n", 2)
     assert generate(*arguments, "--stream").out == generate(*arguments, "--no-stream").out
@@ -203,7 +220,7 @@ def test_a_stdout_that_cannot_show_a_character(generate) -> None:
         ([""], "The prompt is empty: the argument holds no text."),
         (["a", "-l", "-5"], "--length = -5 must be a whole number of at least 0."),
         (["a", "-n", "-1"], "--nsamples = -1 must be a whole number of at least 0; 0 never stops."),
-        (["a", "-n", "0", "-o", "f"], "--nsamples 0 never stops, so it cannot be used with --output or --num-beams"),
+        (["a", "-n", "0", "-o", "f"], "--nsamples 0 never stops, so it goes with no --output, --folder or --num-beams"),
         (["a", "--batch-size", "0"], "--batch-size = 0 must be a whole number of at least 1."),
         (["a", "-t", "-1"], "--temperature = -1.0 must be 0 (always the most likely token) or a positive number."),
         (["a", "-t", "nan"], "--temperature = nan must be 0 "),
@@ -216,11 +233,16 @@ def test_a_stdout_that_cannot_show_a_character(generate) -> None:
         (["a", "--window", "full"], "--window = 'full' is not one of 'half', 'recompute', 'strict'."),
         (["a", "-l", "65", "--strict-window"], "Can't get samples longer than window size: 64"),
         (["a" + " a" * 40, "--strict-window"], "The prompt's "),
+        (
+            ["a", "--folder", "d", "-o", "f"],
+            "Give --output for one file, or --folder and --nfiles for several, not both.",
+        ),
+        (["a", "--folder", "d", "--nfiles", "0"], "--nfiles = 0 must be a whole number of at least 1."),
         (["a", "--truncate", ""], "--truncate is empty; give at least one character."),
         (["a", "--stop", ""], "A stop string is empty; give at least one character."),
         (
             ["a", "--stream", "--jsonl"],
-            "--stream shows text as it is made; it cannot be used with --jsonl or --output.",
+            "--stream shows text as it is made; it cannot be used with --jsonl, --output or --folder.",
         ),
         (["a", "--stream", "--num-beams", "2"], "--num-beams > 1 cannot be streamed"),
         (["a", "--num-beams", "2", "-n", "3"], ""),

@@ -22,8 +22,8 @@ def lm(random_model: Path) -> LanguageModel:
 
 
 @pytest.fixture
-def talk(command, random_model: Path):  # noqa: ANN201
-    def run(stdin: str, *arguments: object):  # noqa: ANN202
+def talk(command, random_model: Path):
+    def run(stdin: str, *arguments: object):
         return command("interactive", "-m", random_model, *map(str, arguments), stdin=stdin.encode())
 
     return run

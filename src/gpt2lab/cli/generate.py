@@ -12,6 +12,7 @@ EXAMPLES = examples(
     'gpt2lab generate "Once upon a time" --length 50 --seed 1',
     "gpt2lab generate --nsamples 3 --temperature 0.8 --top-k 40",
     "printf 'The sea was' | gpt2lab generate --stop . --no-include-prefix",
+    "gpt2lab generate --nsamples 20 --nfiles 5 --folder gen",
     "gpt2lab generate --prompts-file prompts.txt --nsamples 2 --jsonl --output samples.jsonl",
     'gpt2lab generate "The castle" --num-beams 4 --length 30',
 )
@@ -48,6 +49,8 @@ def generate(
     sample_delim: o.SampleDelim = None,
     jsonl: o.Jsonl = False,
     output: o.Output = None,
+    folder: o.Folder = None,
+    nfiles: o.NFiles = 1,
     stream: o.Stream = None,
     precision: o.Precision = "fp32",
     threads: o.Threads = None,
@@ -70,8 +73,11 @@ def generate(
         num_beams=num_beams, length_penalty=length_penalty, min_new_tokens=min_length, max_time=max_time,
         window="strict" if strict_window else window, stop=stop or (), bad_words=bad_word or (), until_end=until_end,
     )  # fmt: skip
-    streamed = _streamed(stream, jsonl=jsonl, output=output, beams=sampling.beams)
-    _check(nsamples, truncate, output, beams=sampling.beams)
+    filed = folder is not None or output not in (None, "-")
+    streamed = _streamed(stream, jsonl=jsonl, filed=filed, beams=sampling.beams)
+    _check(nsamples, nfiles, truncate, filed=filed, beams=sampling.beams)
+    if folder is not None and output is not None:
+        raise ConfigError("Give --output for one file, or --folder and --nfiles for several, not both.")
     prompts = read_prompts(prompt, prompt_file or (), prompts_file)
     lm = loading.load_model(
         model, models_dir=models_dir, offline=offline, precision=precision, device=device, threads=threads
@@ -86,24 +92,30 @@ def generate(
         console.say(f"seed: {work.seed}")
     if streamed:
         samples.stream_samples(work)
-        return
-    with console.open_output(output) as out:
-        samples.write_samples(work, out)
+    elif folder is not None:
+        samples.write_files(work, folder, nfiles)
+    else:
+        with console.open_output(output) as out:
+            samples.write_samples(work, out)
 
 
-def _streamed(wanted: bool | None, *, jsonl: bool, output: str | None, beams: bool) -> bool:
+def _streamed(wanted: bool | None, *, jsonl: bool, filed: bool, beams: bool) -> bool:
     """Decide whether text is shown while it is made."""
-    if wanted and (jsonl or output):
-        raise ConfigError("--stream shows text as it is made; it cannot be used with --jsonl or --output.")
+    if wanted and (jsonl or filed):
+        raise ConfigError("--stream shows text as it is made; it cannot be used with --jsonl, --output or --folder.")
     if wanted is None:
-        return sys.stdout.isatty() and not (jsonl or output or beams)
+        return sys.stdout.isatty() and not (jsonl or filed or beams)
     return wanted
 
 
-def _check(nsamples: int, truncate: str | None, output: str | None, *, beams: bool) -> None:
+def _check(nsamples: int, nfiles: int, truncate: str | None, *, filed: bool, beams: bool) -> None:
     if nsamples < 0:
         raise ConfigError(f"--nsamples = {nsamples} must be a whole number of at least 0; 0 never stops.")
-    if nsamples == 0 and (beams or (output is not None and output != "-")):
-        raise ConfigError("--nsamples 0 never stops, so it cannot be used with --output or --num-beams; give a number.")
+    if nsamples == 0 and (beams or filed):
+        raise ConfigError(
+            "--nsamples 0 never stops, so it goes with no --output, --folder or --num-beams; give a number."
+        )
+    if nfiles < 1:
+        raise ConfigError(f"--nfiles = {nfiles} must be a whole number of at least 1.")
     if truncate == "":
         raise ConfigError("--truncate is empty; give at least one character.")

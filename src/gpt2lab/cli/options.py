@@ -150,3 +150,10 @@ Stream = Annotated[
     bool | None,
     Option("--stream/--no-stream", help="Show text as it is made. Default: on a terminal.", show_default=False),
 ]
+Folder = Annotated[
+    str | None,
+    Option(
+        "--folder", metavar="DIR", help="Write files named by time and seed into this folder; none is ever replaced."
+    ),
+]
+NFiles = Annotated[int, Option("--nfiles", metavar="N", help="With --folder: how many files, each with --nsamples.")]

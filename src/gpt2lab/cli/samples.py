@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import IO, Any
 
 from gpt2lab.cli import console
@@ -111,6 +113,22 @@ def write_samples(work: Work, out: IO[str]) -> None:
         console.note(
             f"{unfinished} of the texts had not come to their end when they reached the bound of their length."
         )
+
+
+def write_files(work: Work, folder: str, count: int) -> None:
+    """Write `count` files of samples into `folder`, all different, and print their names as they are done."""
+    stamp, ending = time.strftime("%Y%m%d_%H%M%S"), "jsonl" if work.jsonl else "txt"
+    for i in range(count):
+        path = _free(Path(folder).expanduser() / f"gpt2lab_{stamp}_{work.seed}_{i + 1}.{ending}")
+        with console.open_output(str(path)) as out:
+            write_samples(replace(work, first_sample=work.first_sample + i * work.nsamples), out)
+        console.write(f"{path}\n")
+
+
+def _free(path: Path) -> Path:
+    """Return the path, or one like it with a number where something has that name already."""
+    names = itertools.chain([path], (path.with_stem(f"{path.stem}_{n}") for n in itertools.count(2)))
+    return next(name for name in names if not name.exists())
 
 
 def _delimiter(work: Work) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -18,6 +17,7 @@ from gpt2lab.engine.params import SamplingParams, check_names
 from gpt2lab.engine.protocol import Backend, Ids
 from gpt2lab.engine.score import most_likely, next_logits, score_ids
 from gpt2lab.errors import CheckpointError, RequestError
+from gpt2lab.lm.options import default_params, warn_of_trailing_space, with_length
 from gpt2lab.lm.results import Generation, Score
 from gpt2lab.lm.seeds import next_seed
 from gpt2lab.lm.stopping import TextStream
@@ -25,9 +25,6 @@ from gpt2lab.model.config import GPT2Config
 from gpt2lab.tokenizer import Tokenizer
 
 Pooling = Literal["mean", "last", "none"]
-
-_FROM_FILE = ("temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty", "no_repeat_ngram_size")
-"""Sampling settings that a checkpoint's generation_config.json may set when it says do_sample."""
 
 
 class LanguageModel:
@@ -42,7 +39,7 @@ class LanguageModel:
         source: str = "",
     ) -> None:
         self.backend, self.tokenizer, self.source = backend, tokenizer, source
-        self._defaults = _defaults(generation or {}, backend.config, tokenizer)
+        self._defaults = default_params(generation or {}, backend.config, tokenizer)
 
     @classmethod
     def load(
@@ -122,7 +119,7 @@ class LanguageModel:
         samples can be asked for later. `progress(n)` reports n more tokens. Raises `RequestError`.
         """
         prompts, several = self._prompts(prompt, token_ids)
-        _warn_of_trailing_space(text for text, _ in prompts)
+        warn_of_trailing_space(text for text, _ in prompts)
         stops = [stop] if isinstance(stop, str) else list(stop)
         if (
             isinstance(num_return_sequences, bool)
@@ -131,7 +128,7 @@ class LanguageModel:
         ):
             raise RequestError(f"num_return_sequences = {num_return_sequences!r} must be a whole number of at least 1.")
         params = self._params(options, seed, bad_words)
-        per_prompt = [self._with_length(params, max_length, options, len(ids)) for _, ids in prompts]
+        per_prompt = [with_length(params, max_length, options, len(ids)) for _, ids in prompts]
         if params.num_beams > 1:
             if stops:
                 raise RequestError("Stop strings cannot be used with num_beams > 1; cut the text afterwards.")
@@ -170,8 +167,8 @@ class LanguageModel:
         """
         tokenizer = self._need_tokenizer("Streaming text")
         ((words, ids),), _ = self._prompts(prompt, token_ids)
-        _warn_of_trailing_space([words])
-        params = self._with_length(self._params(options, seed, bad_words), max_length, options, len(ids))
+        warn_of_trailing_space([words])
+        params = with_length(self._params(options, seed, bad_words), max_length, options, len(ids))
         if params.num_beams > 1:
             raise RequestError(
                 "num_beams > 1 cannot be streamed: a beam's text is known only at the end; use generate."
@@ -375,21 +372,6 @@ class LanguageModel:
         params.check_ids(self.config.vocab_size)
         return params
 
-    @staticmethod
-    def _with_length(
-        params: SamplingParams, max_length: int | None, options: Mapping[str, Any], prompt_length: int
-    ) -> SamplingParams:
-        """Return `params` with max_length, which counts the prompt too, turned into max_new_tokens."""
-        if max_length is None:
-            return params
-        if "max_new_tokens" in options:
-            raise RequestError("Give max_length (prompt and new tokens) or max_new_tokens, not both.")
-        if isinstance(max_length, bool) or not isinstance(max_length, int) or max_length <= prompt_length:
-            raise RequestError(
-                f"max_length = {max_length!r} must be a whole number above the prompt's {prompt_length} tokens."
-            )
-        return params.replaced({"max_new_tokens": max_length - prompt_length})
-
 
 _GENERATE_OPTIONS = ("num_return_sequences", "stop", "include_stop", "bad_words", "max_length", "batch_size")
 
@@ -402,25 +384,3 @@ def _pieces(batch: Batch, text: TextStream) -> Iterator[str]:
             batch.stop(0)
     if rest := text.finish():
         yield rest
-
-
-def _warn_of_trailing_space(prompts: Iterable[str | None]) -> None:
-    """GPT-2's tokens carry the space in front of a word, so a prompt that ends in one asks for an unusual token."""
-    if any(text is not None and text.endswith(" ") for text in prompts):
-        warnings.warn(
-            "The prompt ends with a space, which GPT-2 rarely sees before a word; it usually writes better without.",
-            stacklevel=3,
-        )
-
-
-def _defaults(generation: Mapping[str, Any], config: GPT2Config, tokenizer: Tokenizer | None) -> SamplingParams:
-    """Return the parameters for a checkpoint: its own generation_config.json where it samples, its own end token."""
-    values: dict[str, Any] = {}
-    if generation.get("do_sample"):
-        values = {k: generation[k] for k in _FROM_FILE if generation.get(k) is not None}
-    ends = generation.get("eos_token_id")
-    if ends is None:
-        ends = config.eos_token_id if config.eos_token_id is not None else tokenizer.eos_id if tokenizer else None
-    listed = ends if isinstance(ends, list) else [] if ends is None else [ends]
-    values["stop_ids"] = tuple(i for i in listed if 0 <= i < config.vocab_size)
-    return SamplingParams(**values)

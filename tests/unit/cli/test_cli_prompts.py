@@ -10,7 +10,7 @@ from gpt2lab.errors import ConfigError, DataError, RequestError
 
 
 @pytest.fixture
-def stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # noqa: ANN201
+def stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     files = []
 
     def give(text: str) -> None:
@@ -54,7 +54,7 @@ def test_an_empty_prompt_is_refused(stdin, tmp_path: Path) -> None:
         read_prompts(None, [], None)
     with pytest.raises(RequestError, match="The prompt is empty: the argument holds no text"):
         read_prompts("", [], None)
-    with pytest.raises(RequestError, match="The prompt is empty: .*empty holds no text"):
+    with pytest.raises(RequestError, match=r"The prompt is empty: .*empty holds no text"):
         read_prompts(None, [str(tmp_path / "empty")], None)
 
 

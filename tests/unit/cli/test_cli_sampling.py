@@ -24,7 +24,7 @@ def test_default_lengths_are_openais(lm: LanguageModel, length: int | None, cond
 
 def test_a_length_beyond_the_window(lm: LanguageModel) -> None:
     assert Sampling(length=65).params(lm, conditional=True)["max_new_tokens"] == 65
-    with pytest.raises(RequestError, match="^Can't get samples longer than window size: 64$"):
+    with pytest.raises(RequestError, match=r"^Can't get samples longer than window size: 64$"):
         Sampling(length=65, window="strict").params(lm, conditional=True)
     assert Sampling(length=64, window="strict").params(lm, conditional=False)["max_new_tokens"] == 64
 
