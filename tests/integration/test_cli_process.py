@@ -75,6 +75,33 @@ def test_ctrl_c_ends_quietly(command: tuple[str, ...], random_model: Path) -> No
         assert b"Traceback" not in rest
 
 
+def test_ctrl_c_leaves_no_half_written_file(random_model: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.txt"
+    with started(
+        "generate", "-m", random_model, "--seed", 1, "-n", 100_000, "-o", target,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        while not list(tmp_path.iterdir()):  # the temporary file beside the target
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [(["train", "recipe.toml"], "Training"), (["generate", "a", "--device", "cuda"], "--device = 'cuda'")],
+)
+def test_what_needs_torch_says_so_where_there_is_none(arguments: list[str], what: str, random_model: Path) -> None:
+    arguments = [*arguments, *(["-m", str(random_model)] if arguments[0] == "generate" else [])]
+    code = f"import sys; sys.modules['torch'] = None; from gpt2lab.cli.main import run; sys.exit(run({arguments}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"gpt2lab: {what} needs ")
+    assert done.stderr.endswith("pip install 'gpt2lab[train]'\n")
+
+
 def test_ctrl_c_during_start_up_shows_no_traceback(tmp_path: Path) -> None:
     """A stand-in for a slow import presses Ctrl-C while the command line is being loaded."""
     (tmp_path / "typer.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")

@@ -18,6 +18,7 @@ from gpt2lab.cli.wording import os_error, with_flags
         ("vocab_size is 3; it must be at least", "--vocab-size is 3; it must be at least"),
         ("let the window slide (window='half').", "let the window slide (--window half)."),
         ("the model's window of 64", "the model's window of 64"),
+        ("device = 'x' cannot be used", "--device = 'x' cannot be used"),
         ("train.seed = -1 must not be negative.", "train.seed = -1 must not be negative."),
         ("my_top_k_file does not exist.", "my_top_k_file does not exist."),
     ],

@@ -1,0 +1,92 @@
+"""Files are whole or absent, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from gpt2lab.errors import DataError
+from gpt2lab.files import atomic_folder, atomic_write, cache_folder, read_json, sha256_of, write_json
+
+
+def test_a_file_appears_whole_and_replaces_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.txt"
+    for text in ("first", "second\r\n第二"):
+        with atomic_write(path, "w", fsync=True) as f:
+            f.write(text)
+            assert not path.exists() or path.read_text(encoding="utf-8") != text
+        assert path.read_bytes() == text.encode()
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), atomic_write(path) as f:
+        f.write(b"half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_permissions_follow_the_umask(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        with atomic_write(tmp_path / "f", "w") as f:
+            f.write("x")
+        with atomic_folder(tmp_path / "d") as folder:
+            (folder / "g").write_text("x")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o640
+    assert stat.S_IMODE((tmp_path / "d").stat().st_mode) == 0o750
+
+
+def test_a_folder_appears_whole(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    with atomic_folder(target) as folder:
+        (folder / "a").write_text("1")
+        assert not target.exists()
+    assert (target / "a").read_text() == "1"
+    refused = pytest.raises(DataError, match="model exists already; choose another name, remove it, or ask for it")
+    with refused, atomic_folder(target):
+        pass
+    with atomic_folder(target, overwrite=True) as folder:
+        (folder / "b").write_text("2")
+        assert (target / "a").exists()
+    assert [p.name for p in target.iterdir()] == ["b"]
+    with pytest.raises(ZeroDivisionError), atomic_folder(target, overwrite=True) as folder:
+        (folder / "c").write_text("3")
+        _ = 1 / 0
+    assert [p.name for p in target.iterdir()] == ["b"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_json_and_hashes(tmp_path: Path) -> None:
+    path = tmp_path / "v.json"
+    write_json(path, {"größe": [1, None, "字"]})
+    assert read_json(path) == {"größe": [1, None, "字"]}
+    assert "字" in path.read_text(encoding="utf-8")
+    assert sha256_of(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    path.write_text("{'a': 1}")
+    with pytest.raises(DataError, match=r"v\.json is not valid JSON: .*line 1"):
+        read_json(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match="is not valid JSON"):
+        read_json(path)
+    with pytest.raises(DataError, match="does not exist"):
+        read_json(tmp_path / "none.json")
+
+
+def test_the_cache_folder_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPT2LAB_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("GPT2LAB_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    assert cache_folder() == Path("/x/gpt2lab")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path.home() / ".cache" / "gpt2lab"
