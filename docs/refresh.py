@@ -1,4 +1,4 @@
-"""Run what the two READMEs show and put under each command what it printed; draw the picture and write docs/cli.md again.
+"""Run what the READMEs show and put under each command what it printed; write the picture and docs/cli.md again.
 
     python docs/refresh.py            (with the Python that has gpt2lab installed)
 
@@ -119,6 +119,7 @@ def main() -> None:
     texts = [path.read_text(encoding="utf-8") for path in READMES]
     with tempfile.TemporaryDirectory(prefix="gpt2lab-readme-") as folder:
         results = run_all(blocks(texts[0]), Path(folder))
+        reference = execute("sh", "python -m gpt2lab.cli.reference", Path(folder))
     for block, ran in results.items():
         if ran.code != 0:
             raise SystemExit(f"This no longer runs:\n\n{block.code}\n{ran.err}")
@@ -127,7 +128,6 @@ def main() -> None:
         sys.stdout.write(f"{path}\n")
     picture = runpy.run_path(str(PICTURE.with_name("make.py")))["picture"]
     PICTURE.write_text(picture(), encoding="utf-8")
-    reference = execute("sh", "python -m gpt2lab.cli.reference", ROOT / "docs")
     if reference.code != 0:
         raise SystemExit(reference.err)
     (ROOT / "docs" / "cli.md").write_text(reference.out, encoding="utf-8")

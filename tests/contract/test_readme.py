@@ -8,6 +8,7 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -44,16 +45,16 @@ def test_every_block_of_code_is_found() -> None:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[object, object]:
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[Any, Any]:
     """What every block does, run in order in one folder, as a reader would."""
-    ran: dict[object, object] = refresh.run_all(BLOCKS, tmp_path_factory.mktemp("readme"))
+    ran: dict[Any, Any] = refresh.run_all(BLOCKS, tmp_path_factory.mktemp("readme"))
     return ran
 
 
 @pytest.mark.parametrize("number", [i for i, block in enumerate(BLOCKS) if block.runs])
-def test_code_runs_and_prints_what_is_shown(number: int, results: dict[object, object]) -> None:
+def test_code_runs_and_prints_what_is_shown(number: int, results: dict[Any, Any]) -> None:
     block = BLOCKS[number]
-    ran: refresh.Ran = results[block]
+    ran = results[block]
     assert ran.code == 0, f"{block.code}\n{ran.err}"
     if block.output is not None:
         assert ran.out.rstrip("\n") == block.output.rstrip("\n"), f"README.md is {STALE}"
@@ -94,14 +95,12 @@ def test_links_and_paths_of_the_tree_exist(readme: Path) -> None:
     text = readme.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         assert (ROOT / target).exists(), target
-    (tree,) = re.findall(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    folder = ""
+    (tree,) = re.findall(r"^```\n(src/gpt2lab/.*?)^```$", text, re.MULTILINE | re.DOTALL)
     for line in tree.splitlines():
-        names = re.findall(r"(?<![\w.])[\w/]+/(?= )", line)
-        assert names, line
-        folder = "" if not line.startswith(" ") else folder or "src/gpt2lab/"
-        for name in names[:1] if line.startswith(" ") else names:
-            assert (ROOT / folder / name).is_dir(), name
+        names = re.match(r" *((?:[\w/]+/ +)+)", line)
+        assert names is not None, line
+        for name in names[1].split():
+            assert (ROOT / ("src/gpt2lab" if line.startswith(" ") else "") / name).is_dir(), name
 
 
 def test_packages_of_the_tree_are_all_there_are() -> None:

@@ -35,6 +35,8 @@ def run(arguments: list[str]) -> int:
             code, message = _flushed()
     if message:
         console.say(f"gpt2lab: {message}")
+    elif code == INTERRUPTED and sys.stderr.isatty():
+        console.say("")  # the terminal shows ^C in the middle of a line
     if code not in (0, MISTAKE):
         console.abandon_output()
     return code

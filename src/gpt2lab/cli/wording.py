@@ -15,7 +15,19 @@ _RENAMED = {
 _UNDERSCORED = ("batch_size", "top_k", "top_p", "top_p_rule", "min_p", "typical_p", "repetition_penalty",
                 "no_repeat_ngram_size", "num_beams", "length_penalty", "max_time", "vocab_size", "min_frequency",
                 "validation_share", "vocabulary_every")  # fmt: skip
-_PLAIN = ("temperature", "seed", "window", "precision", "device", "threads", "stride", "dtype", "to", "source", "cleaning")
+_PLAIN = (
+    "temperature",
+    "seed",
+    "window",
+    "precision",
+    "device",
+    "threads",
+    "stride",
+    "dtype",
+    "to",
+    "source",
+    "cleaning",
+)
 
 _FLAGS = {**_RENAMED, **{name: "--" + name.replace("_", "-") for name in _UNDERSCORED}}
 _ANYWHERE = re.compile(r"(?<![.\w-])(" + "|".join(sorted(_FLAGS, key=len, reverse=True)) + r")\b")

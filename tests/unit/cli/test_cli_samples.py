@@ -10,7 +10,7 @@ from gpt2lab.cli.samples import Work, header, stream_samples, write_samples
 from gpt2lab.cli.sampling import Sampling
 
 
-class Enough(Exception):  # noqa: N818 - it is no error
+class Enough(Exception):
     pass
 
 
@@ -18,7 +18,7 @@ class Reader(io.StringIO):
     """Takes text until the header of sample 8 and then has had enough."""
 
     def write(self, text: str) -> int:
-        if text == header(8):
+        if text == header(8) + "\n":
             raise Enough
         return super().write(text)
 
@@ -39,18 +39,13 @@ def test_samples_without_end_are_numbered_and_reproducible(lm: LanguageModel, ba
     with pytest.raises(Enough):
         write_samples(work(lm, batch_size=batch_size), out)
     made = lm.generate(seed=3, max_new_tokens=4, num_return_sequences=7)
-    assert out.getvalue() == "".join(header(i) + f"{s.text}\n" for i, s in enumerate(made, start=1))
+    assert out.getvalue() == "".join(header(i) + f"\n{s.text}\n" for i, s in enumerate(made, start=1))
 
 
 def test_streamed_samples_without_end(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     out = Reader()
 
-    def write(text: str) -> None:
-        if text == header(8) + "\n":
-            raise Enough
-        out.write(text)
-
-    monkeypatch.setattr("gpt2lab.cli.console.write", write)
+    monkeypatch.setattr("gpt2lab.cli.console.write", out.write)
     with pytest.raises(Enough):
         stream_samples(work(lm))
     made = lm.generate(seed=3, max_new_tokens=4, num_return_sequences=7)
@@ -67,8 +62,14 @@ def test_endless_samples_of_several_prompts_take_turns(lm: LanguageModel) -> Non
 
 @pytest.mark.parametrize(
     ("changes", "headed"),
-    [({"nsamples": 1}, False), ({"nsamples": 2}, True), ({"nsamples": 0}, True), ({"nsamples": 1, "prompts": ["a", "b"]}, True),
-     ({"nsamples": 2, "delimiter": "-"}, False), ({"nsamples": 1, "always_headed": True}, True)],
-)  # fmt: skip
+    [
+        ({"nsamples": 1}, False),
+        ({"nsamples": 2}, True),
+        ({"nsamples": 0}, True),
+        ({"nsamples": 1, "prompts": ["a", "b"]}, True),
+        ({"nsamples": 2, "delimiter": "-"}, False),
+        ({"nsamples": 1, "always_headed": True}, True),
+    ],
+)
 def test_when_samples_stand_under_headers(lm: LanguageModel, changes: dict, headed: bool) -> None:
     assert work(lm, **changes).headed is headed
