@@ -54,9 +54,10 @@ def test_the_order_of_the_layers_is_the_one_that_is_checked() -> None:
 def test_a_decision_is_short_and_numbered(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     number = int(page.name[:4])
-    assert text.startswith(f"# {number}. ")
+    assert re.match(rf"# 0*{number}[.:] \S", text)
     assert text.count("\n") <= 60
-    assert "**Decision.**" in text
+    for part in ("Context", "Decision", "Consequences"):
+        assert re.search(rf"(\*\*|^## ){part}", text, re.MULTILINE), part
 
 
 def test_decisions_are_numbered_without_a_gap() -> None:

@@ -71,6 +71,21 @@ def test_mistakes_are_named(values: dict[str, Any], sentence: str) -> None:
         from_dict(Outer, values)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Many:
+    parts: tuple[Inner, ...] = ()
+    named: dict[str, Any] = field(default_factory=dict)
+
+
+def test_lists_of_tables_go_both_ways() -> None:
+    config = Many(parts=(Inner(rate=0.5), Inner(name="muon")), named={"a": (1, 2)})
+    values = {"parts": [{"rate": 0.5, "name": "adam"}, {"rate": 0.1, "name": "muon"}], "named": {"a": [1, 2]}}
+    assert to_dict(config) == values
+    assert from_dict(Many, values).parts == config.parts
+    with pytest.raises(ConfigError, match=r"Unknown key 'parts\[1\].rte'"):
+        from_dict(Many, {"parts": [{}, {"rte": 1}]})
+
+
 def test_assignments_reach_into_tables_and_leave_the_original() -> None:
     values = {"steps": 1, "inner": {"rate": 0.5}}
     changed = override(

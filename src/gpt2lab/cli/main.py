@@ -1,18 +1,22 @@
 """Entry point of the `gpt2lab` command: exit codes, one sentence per mistake, quiet ends.
 
 Imports next to nothing at the top, so that Ctrl-C during start-up ends as quietly as later on. Exit codes: 0 done,
-2 a mistake that the user can mend, 130 Ctrl-C, 141 the reader of the output has gone.
+2 a mistake that the user can mend, 130 Ctrl-C, 141 the reader of the output has gone, 143 asked to end.
 """
 
 from __future__ import annotations
 
 import sys
 
-MISTAKE, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
+MISTAKE, INTERRUPTED, PIPE_CLOSED, TERMINATED = 2, 130, 141, 143
 
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
+    import signal
+
+    # a polite kill unwinds like Ctrl-C does, so that half-written files are removed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:

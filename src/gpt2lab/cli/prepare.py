@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,6 +59,7 @@ def prepare(
     """
     from gpt2lab import data
     from gpt2lab.cli import console
+    from gpt2lab.config import to_dict
 
     corpus = _recipe(
         recipe,
@@ -73,7 +73,7 @@ def prepare(
     )
     with _files(inputs) as files:
         manifest = data.prepare(files, out, corpus, overwrite=overwrite)
-    console.write(console.to_json(dataclasses.asdict(manifest), indent=2) + "\n" if as_json else f"{out}\n")
+    console.write(console.to_json(to_dict(manifest), indent=2) + "\n" if as_json else f"{out}\n")
 
 
 def _recipe(path: str | None, given: dict[str, Any]) -> CorpusRecipe:

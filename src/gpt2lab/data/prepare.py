@@ -106,15 +106,8 @@ def _write(
         validation=writers["validation"].close(),
     )
     _refuse_empty(manifest, recipe)
-    write_json(folder / MANIFEST, _plain(manifest))
+    write_json(folder / MANIFEST, to_dict(manifest))
     return manifest
-
-
-def _plain(manifest: Manifest) -> dict[str, object]:
-    values = to_dict(manifest)
-    for split in ("train", "validation"):
-        values[split]["shards"] = [to_dict(shard) for shard in values[split]["shards"]]
-    return values
 
 
 def _refuse_empty(manifest: Manifest, recipe: CorpusRecipe) -> None:
