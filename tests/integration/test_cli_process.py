@@ -75,7 +75,10 @@ def test_ctrl_c_ends_quietly(command: tuple[str, ...], random_model: Path) -> No
         assert b"Traceback" not in rest
 
 
-def test_ctrl_c_leaves_no_half_written_file(random_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_command_leaves_no_half_written_file(
+    how: signal.Signals, code: int, random_model: Path, tmp_path: Path
+) -> None:
     target = tmp_path / "out.txt"
     with started(
         "generate", "-m", random_model, "--seed", 1, "-n", 100_000, "-o", target,
@@ -84,8 +87,8 @@ def test_ctrl_c_leaves_no_half_written_file(random_model: Path, tmp_path: Path) 
         while not list(tmp_path.iterdir()):  # the temporary file beside the target
             assert process.poll() is None
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        process.send_signal(how)
+        assert process.wait(60) == code
     assert list(tmp_path.iterdir()) == []
 
 
