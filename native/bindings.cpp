@@ -66,19 +66,33 @@ const char* finish_name(Finish finish) {
 
 std::vector<int> to_vector(const Ids& ids) { return {ids.data(), ids.data() + ids.size()}; }
 
-std::vector<Span> spans_of(const std::vector<Cache*>& caches, const std::vector<Ids>& ids) {
-  if (caches.size() != ids.size()) throw std::invalid_argument("as many caches as id arrays are needed");
+// New ids for a cache, or std::invalid_argument: whatever is asked, nothing outside of the weights is read.
+Span checked_span(const Model& model, Cache& cache, const Ids& ids) {
+  const ModelConfig& config = model.config();
+  if (ids.size() == 0) throw std::invalid_argument("There are no ids.");
+  if (!(cache.shape() == config.cache_shape())) throw std::invalid_argument("The cache is that of a model of another shape.");
+  const std::size_t length = static_cast<std::size_t>(cache.length()) + ids.size();
+  if (length > static_cast<std::size_t>(config.n_positions))
+    throw std::invalid_argument(std::to_string(length) + " tokens do not fit the model's window of " + std::to_string(config.n_positions) + ".");
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    if (ids.data()[i] < 0 || ids.data()[i] >= config.vocab_size)
+      throw std::invalid_argument("Token id " + std::to_string(ids.data()[i]) + " is not one of the model's: 0 to " + std::to_string(config.vocab_size - 1) + ".");
+  return {&cache, ids.data(), static_cast<int>(ids.size())};
+}
+
+std::vector<Span> checked_spans(const Model& model, const std::vector<Cache*>& caches, const std::vector<Ids>& ids) {
+  if (caches.size() != ids.size()) throw std::invalid_argument("As many caches as arrays of ids are needed.");
   std::vector<Span> spans;
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (ids[i].size() == 0) throw std::invalid_argument("no ids");
-    spans.push_back({caches[i], ids[i].data(), static_cast<int>(ids[i].size())});
+    if (std::count(caches.begin(), caches.end(), caches[i]) != 1) throw std::invalid_argument("A cache is given twice.");
+    spans.push_back(checked_span(model, *caches[i], ids[i]));
   }
   return spans;
 }
 
 // Logits of the last, or of all, tokens of each span: (rows, vocab_size).
 nb::object forward(Model& model, const std::vector<Cache*>& caches, const std::vector<Ids>& ids, bool all) {
-  const auto spans = spans_of(caches, ids);
+  const auto spans = checked_spans(model, caches, ids);
   std::size_t rows = spans.size();
   if (all) {
     rows = 0;
@@ -99,10 +113,12 @@ nb::object forward(Model& model, const std::vector<Cache*>& caches, const std::v
 
 nb::object hidden(Model& model, Cache& cache, const Ids& ids, int layer) {
   const auto width = static_cast<std::size_t>(model.config().n_embd);
+  const Span span = checked_span(model, cache, ids);
+  if (layer < 0 || layer > model.config().n_layer) throw std::invalid_argument("There is no layer " + std::to_string(layer) + ".");
   std::vector<float> out(ids.size() * width);
   {
     nb::gil_scoped_release release;
-    model.forward({{&cache, ids.data(), static_cast<int>(ids.size())}}, Rows::none, {}, {layer, out.data()});
+    model.forward({span}, Rows::none, {}, {layer, out.data()});
   }
   return nb::cast(to_numpy(std::move(out), {ids.size(), width}));
 }
@@ -111,15 +127,17 @@ nb::object hidden(Model& model, Cache& cache, const Ids& ids, int layer) {
 // tokens are likelier; among equals lower ids first), entropy in nats, and the `k` likeliest ids with their log-probabilities.
 nb::tuple score(Model& model, Cache& cache, const Ids& ids, const Ids& targets, int k) {
   const std::size_t n = ids.size();
-  if (targets.size() != n) throw std::invalid_argument("as many targets as ids are needed");
   const int vocabulary = model.config().vocab_size;
+  const Span span = checked_span(model, cache, ids);
+  const bool known = std::all_of(targets.data(), targets.data() + targets.size(), [&](std::int32_t id) { return id >= 0 && id < vocabulary; });
+  if (targets.size() != n || !known) throw std::invalid_argument("As many targets as ids are needed, each one of the model's ids.");
   const auto width = static_cast<std::size_t>(std::min(std::max(k, 0), vocabulary));
   std::vector<float> logprob(n), entropy(n), top_logprob(n * width);
   std::vector<std::int32_t> rank_of(n), top_id(n * width);
   {
     nb::gil_scoped_release release;
     const Kernels& kernels = model.kernels();
-    model.forward({{&cache, ids.data(), static_cast<int>(n)}}, Rows::all, [&](int rank, int members, int count, const int* row, const float* logits, std::ptrdiff_t stride) {
+    model.forward({span}, Rows::all, [&](int rank, int members, int count, const int* row, const float* logits, std::ptrdiff_t stride) {
       const Share share = share_of(count, rank, members);
       for (int i = share.first; i < share.last; ++i) {
         const float* l = logits + i * stride;
@@ -224,7 +242,10 @@ void bind_sequence(nb::module_& m) {
       .def_prop_ro("finish", [](const Sequence& s) { return finish_name(s.finish()); })
       .def_prop_ro("prompt_length", &Sequence::prompt_length)
       .def_prop_ro("generated", [](const Sequence& s) { return static_cast<int>(s.ids().size()) - s.prompt_length(); })
-      .def("ids_from", [](const Sequence& s, int first) { return std::vector<int>(s.ids().begin() + first, s.ids().end()); }, "first"_a)
+      .def("ids_from", [](const Sequence& s, int first) { 
+        const auto from = std::min(static_cast<std::size_t>(std::max(first, 0)), s.ids().size());
+        return std::vector<int>(s.ids().begin() + static_cast<std::ptrdiff_t>(from), s.ids().end());
+      }, "first"_a)
       .def_prop_ro("logprobs", [](const Sequence& s) { return s.logprobs(); })
       .def_prop_ro("top_logprobs", [](const Sequence& s) {
         std::vector<std::pair<int, float>> out;
@@ -268,8 +289,9 @@ void bind_model(nb::module_& m) {
       .def("hidden", &hidden, "cache"_a, "ids"_a, "layer"_a)
       .def("score", &score, "cache"_a, "ids"_a, "targets"_a, "k"_a)
       .def("feed", [](Model& model, Cache& cache, const Ids& ids) {
+        const Span span = checked_span(model, cache, ids);
         nb::gil_scoped_release release;
-        model.forward({{&cache, ids.data(), static_cast<int>(ids.size())}}, Rows::none, {});
+        model.forward({span}, Rows::none, {});
       }, "cache"_a, "ids"_a)
       .def("prefill", &Model::prefill, "sequences"_a, nb::call_guard<nb::gil_scoped_release>())
       .def("decode", &Model::decode, "sequences"_a, "steps"_a, nb::call_guard<nb::gil_scoped_release>());

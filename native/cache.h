@@ -14,6 +14,9 @@ namespace gpt2lab {
 struct CacheShape {
   int n_layer, n_head, head_dim;
 
+  bool operator==(const CacheShape& other) const {
+    return n_layer == other.n_layer && n_head == other.n_head && head_dim == other.head_dim;
+  }
   int value_stride() const { return round_up(head_dim, kLanes); }
   std::ptrdiff_t head_floats() const { return static_cast<std::ptrdiff_t>(head_dim + value_stride()) * kPage; }
   std::ptrdiff_t page_floats() const { return head_floats() * n_head * n_layer; }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -111,3 +113,27 @@ def test_caches_fork_and_crop(backend: NativeBackend) -> None:
     twin.crop(10)
     again = backend.forward([twin], [ids[10:45]])
     np.testing.assert_array_equal(again[0], fresh[0])
+
+
+def test_what_would_leave_the_weights_is_refused(backend: NativeBackend) -> None:
+    ids = text(10)
+    other = native(dataclasses.replace(MODEL, n_layer=1))
+    full = backend.new_cache()
+    backend.feed(full, text(N))
+    twice = backend.new_cache()
+    for call, sentence in (
+        (lambda: backend.forward([full], [ids]), f"{N + 10} tokens do not fit the model's window of {N}"),
+        (
+            lambda: backend.feed(backend.new_cache(), np.asarray([211], np.int32)),
+            "Token id 211 is not one of the model's",
+        ),
+        (lambda: backend.feed(backend.new_cache(), np.asarray([-1], np.int32)), "Token id -1 is not one"),
+        (lambda: backend.feed(backend.new_cache(), ids[:0]), "There are no ids"),
+        (lambda: other.feed(full, ids), "The cache is that of a model of another shape"),
+        (lambda: backend.forward([twice, twice], [ids, ids]), "A cache is given twice"),
+        (lambda: backend.forward([twice], [ids, ids]), "As many caches as arrays of ids are needed"),
+        (lambda: backend.hidden(ids, 3), "There is no layer 3"),
+        (lambda: backend.score(twice, ids, ids + 205, 0), "each one of the model's ids"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            call()
