@@ -199,6 +199,19 @@ nb::object process(const Floats& logits, const SamplingParams& params, const Ids
   return nb::cast(to_numpy(std::move(work)));
 }
 
+// The log-probabilities of every row of logits.
+nb::object log_softmax(const nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>& logits, const std::string& isa) {
+  const Kernels& kernels = kernels_named(isa);
+  const std::size_t rows = logits.shape(0), width = logits.shape(1);
+  std::vector<float> out(rows * width);
+  for (std::size_t r = 0; r < rows; ++r) {
+    const float* row = logits.data() + r * width;
+    const double log_sum_exp = kernels.row_stats(row, static_cast<int>(width), nullptr).log_sum_exp;
+    for (std::size_t i = 0; i < width; ++i) out[r * width + i] = static_cast<float>(row[i] - log_sum_exp);
+  }
+  return nb::cast(to_numpy(std::move(out), {rows, width}));
+}
+
 // Many draws from one row of logits, at positions 0, 1, 2 …
 nb::object draw(const Floats& logits, const SamplingParams& params, int count, const std::string& isa) {
   Sampler sampler(kernels_named(isa));
@@ -314,5 +327,6 @@ NB_MODULE(_native, m) {
   bind_model(m);
   m.def("filter", &filter, "logits"_a, "params"_a, "ids"_a, "prompt_length"_a, "isa"_a);
   m.def("process", &process, "logits"_a, "params"_a, "ids"_a, "prompt_length"_a);
+  m.def("log_softmax", &log_softmax, "logits"_a, "isa"_a);
   m.def("draw", &draw, "logits"_a, "params"_a, "count"_a, "isa"_a);
 }

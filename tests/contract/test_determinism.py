@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from gpt2lab import _native
+from gpt2lab.engine.beam import beam_search
 from gpt2lab.engine.generate import Batch, Job, Output
 from gpt2lab.engine.native import NativeBackend
 from gpt2lab.engine.params import SamplingParams
@@ -108,6 +109,18 @@ def test_the_instruction_set_changes_nothing(precision: str, monkeypatch: pytest
         backend = native(MODEL, precision=precision)
         assert isa in backend.description
         outputs.append(run(backend, JOBS))
+    assert all(o == outputs[0] for o in outputs)
+
+
+def test_beams_keep_the_contract(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = dataclasses.replace(PARAMS, num_beams=4, top_logprobs=0)
+    outputs = []
+    for isa in _native.available_isas():
+        monkeypatch.setenv("GPT2LAB_ISA", isa)
+        for threads in (1, 2):
+            outputs.append(
+                beam_search(native(MODEL, precision=precision, threads=threads), prompt(9), params, num_return=4)
+            )
     assert all(o == outputs[0] for o in outputs)
 
 

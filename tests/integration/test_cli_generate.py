@@ -158,9 +158,12 @@ def test_a_delimiter_stands_after_each_text_in_place_of_headers(generate, lm: La
 
 def test_output_file(generate, tmp_path: Path) -> None:
     shown = generate("the café", "--seed", 1, "-l", 6, "-n", 2).out
-    target = tmp_path / "new" / "samples.txt"
+    target = tmp_path / "samples.txt"
     assert generate("the café", "--seed", 1, "-l", 6, "-n", 2, "-o", target) == (0, "", "")
     assert target.read_bytes() == shown.encode()
+    mistyped = generate("a", "--seed", 1, "-o", tmp_path / "nwe" / "samples.txt")
+    assert (mistyped.code, mistyped.err) == (2, f"gpt2lab: {tmp_path / 'nwe'} does not exist.\n")
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_a_mistake_leaves_the_output_file_alone(generate, tmp_path: Path) -> None:
@@ -291,7 +294,8 @@ def test_a_published_model_that_is_not_here_and_no_network(command, tmp_path: Pa
     code, _, err = command("generate", "a", "-m", "someone/no-such-model", "--offline")
     assert code == 2
     assert err == (
-        "gpt2lab: 'someone/no-such-model' is not on this machine, and fetching it was not allowed (offline).\n"
+        "gpt2lab: 'someone/no-such-model' is not on this machine, and fetching it was not allowed (offline). "
+        "Where there is a network: gpt2lab download someone/no-such-model\n"
     )
 
 

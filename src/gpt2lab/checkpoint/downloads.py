@@ -61,7 +61,10 @@ def download(
     if offline:
         here = folder if folder is not None and is_hf_folder(folder) else hub.cached(repo)
         if here is None:
-            raise DownloadError(f"{name!r} is not on this machine, and fetching it was not allowed (offline).")
+            raise DownloadError(
+                f"{name!r} is not on this machine, and fetching it was not allowed (offline). "
+                f"Where there is a network: gpt2lab download {name}"
+            )
         return here
     return hub.fetch_repo(repo, folder=folder, progress=progress, endpoint=endpoint)
 

@@ -131,6 +131,9 @@ def _usage(error: Any, arguments: list[str]) -> str:
     elif invalid := re.match(r"Invalid value for '(--[-\w]+)'[^:]*: (.*)", message):
         given = _value_of(invalid[1], arguments)
         message = f"{invalid[1]} = {given!r} is not possible: {invalid[2][0].lower()}{invalid[2][1:]}"
+    elif message.startswith("Got unexpected extra argument"):
+        first = re.sub(r".*?argument\S* \((\S+?)[\s)].*", r"\1", message)
+        message = f"{first!r} is one argument too many; put a text of several words in quotes."
     ended = message if message.endswith((".", "?", "!")) else f"{message}."
     return f"{ended} See {path} --help."
 

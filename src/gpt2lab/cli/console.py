@@ -7,6 +7,7 @@ what it cannot show.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -104,11 +105,13 @@ def open_output(path: str | None) -> Iterator[IO[str]]:
         return
     target = Path(path).expanduser()
     if target.is_dir():
-        raise IsADirectoryError(21, "Is a directory", str(target))
+        raise IsADirectoryError(errno.EISDIR, "Is a directory", str(target))
     if target.exists() and not target.is_file():  # a device or a pipe is written to, never replaced
         with target.open("w", encoding="utf-8", newline="") as f:
             yield f
         return
+    if not target.parent.is_dir():  # a mistyped folder is a mistake, not a wish
+        raise FileNotFoundError(errno.ENOENT, "No such folder", str(target.parent))
     try:
         with atomic_write(target, "w") as f:
             yield f

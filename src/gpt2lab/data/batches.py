@@ -91,7 +91,10 @@ def spread_windows(stream: TokenStream, *, count: int, window: int) -> tuple[Int
     """
     available = (len(stream) - 1) // window
     if available < 1:
-        raise DataError(f"The held-out text has {len(stream)} tokens; a window of {window} needs {window + 1}.")
+        raise DataError(
+            f"The held-out text has {len(stream)} tokens; a window of {window} needs {window + 1}. "
+            "Hold more of the text back when it is prepared (validation_share), or shorten model.n_positions."
+        )
     n = min(count, available)
     rows = np.stack([stream.read(i * available // n * window, window + 1) for i in range(n)])  # (n, T + 1)
     return rows[:, :-1], rows[:, 1:]

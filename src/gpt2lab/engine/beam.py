@@ -14,7 +14,7 @@ import numpy as np
 
 import gpt2lab._native as _native
 from gpt2lab.engine.generate import Output
-from gpt2lab.engine.native import native_params
+from gpt2lab.engine.native import choose_isa, native_params
 from gpt2lab.engine.params import SamplingParams
 from gpt2lab.engine.protocol import Backend, Cache, Floats, Ids
 from gpt2lab.errors import RequestError
@@ -84,7 +84,7 @@ def _candidates(
     backend: Backend, beams: Sequence[_Beam], params: SamplingParams, n_prompt: int, count: int
 ) -> list[tuple[np.float32, _Beam, int, float]]:
     """Return the `count` best (score, beam, next token, its own log-probability), best first."""
-    raw = _log_softmax(_logits(backend, beams, params))  # (beams, V)
+    raw: Floats = _native.log_softmax(_logits(backend, beams, params), choose_isa())  # (beams, V)
     if not np.isfinite(raw.max(axis=1)).all():
         raise RequestError("The model's output is not a number (NaN or infinite); its weights are damaged.")
     native = native_params(params)
@@ -134,12 +134,6 @@ def _own_caches(beams: list[_Beam]) -> list[_Beam]:
             beam.cache = beam.cache.fork()
         seen.add(id(beam.cache))
     return beams
-
-
-def _log_softmax(logits: Floats) -> Floats:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    result: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True, dtype=np.float32))
-    return result
 
 
 def _output(text: _Finished) -> Output:

@@ -216,12 +216,9 @@ class LanguageModel:
         if text is not None and text.stopped:
             keep, finish = text.token_count, "stop"
         ids = output.ids[:keep]
-        if text is not None:
-            words: str | None = text.text
-        else:
-            words = self.tokenizer.decode(ids) if self.tokenizer is not None else None
+        decoded = self.tokenizer.decode(ids) if text is None and self.tokenizer is not None else ""
         return Generation(
-            text=words,
+            text=text.text if text is not None else decoded,
             token_ids=ids,
             logprobs=output.logprobs[:keep],
             finish_reason=finish,

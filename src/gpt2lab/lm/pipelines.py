@@ -66,7 +66,7 @@ class TextGeneration:
         prompts = [prefix + t for t in ([text] if isinstance(text, str) else text)]
         groups = self.model.generate(prompts, stop=stops, **given)
         answers = [
-            [{"generated_text": (prompt if full else "") + (g.text or "")} for g in group]
+            [{"generated_text": (prompt if full else "") + g.text} for g in group]
             for prompt, group in zip(prompts, groups, strict=True)
         ]
         return answers if several else answers[0]

@@ -14,14 +14,14 @@ import numpy.typing as npt
 class Generation:
     """One generated text.
 
-    text: what was generated, without the prompt (None if the model has no tokenizer).
+    text: what was generated, without the prompt ("" if the model has no tokenizer).
     token_ids, logprobs: each generated token and the model's own log-probability of it; the end token is left out.
     finish_reason: "eos" (the end token came), "stop" (a stop string came) or "length" (a limit was reached).
     prompt, prompt_token_ids: what it continues. seed, sample: what reproduces it.
     top_logprobs: for each token the likeliest (id, log-probability) pairs, if `top_logprobs` asked for them.
     """
 
-    text: str | None
+    text: str
     token_ids: list[int]
     logprobs: list[float]
     finish_reason: str

@@ -40,7 +40,10 @@ def test_version(command) -> None:
         ),
         (["generate", "--length", "x"], "--length = 'x' is not possible: "),
         (["generate", "--top_p=x"], "--top-p = 'x' is not possible: "),
-        (["generate", "a", "b"], "Got unexpected extra argument"),
+        (
+            ["generate", "a", "b"],
+            "'b' is one argument too many; put a text of several words in quotes. See gpt2lab generate",
+        ),
         (["score"], "Missing argument 'FILE'. See gpt2lab score --help."),
         (["convert", "x"], "Missing argument 'DST'. See gpt2lab convert --help."),
         (["prepare", "x"], "Missing option '--out'"),

@@ -89,7 +89,7 @@ def test_ids_work_like_text_and_without_a_tokenizer(lm: LanguageModel, wordless:
     groups: Any = lm.generate(token_ids=[ids, [5]], max_new_tokens=4, seed=2)
     assert len(groups) == 2
     alone = wordless.generate(token_ids=ids, max_new_tokens=10, seed=2)[0]
-    assert (alone.text, len(alone.token_ids)) == (None, 10)
+    assert (alone.text, len(alone.token_ids)) == ("", 10)
     assert wordless.score(token_ids=ids).logprobs.shape == (len(ids),)
     assert wordless.next_tokens(token_ids=ids, k=2)[0][1] == ""
     for call in (
@@ -137,7 +137,7 @@ def test_stop_strings_end_the_text_and_the_tokens(lm: LanguageModel) -> None:
 
 
 def test_bad_words_never_come(lm: LanguageModel) -> None:
-    words = {w for g in lm.generate("The", max_new_tokens=40, seed=1, num_return_sequences=10) for w in (g.text or "")}
+    words = {w for g in lm.generate("The", max_new_tokens=40, seed=1, num_return_sequences=10) for w in g.text}
     letter = sorted(w for w in words if w.isascii() and w.isalpha())[0]
     for generation in lm.generate("The", max_new_tokens=40, seed=1, num_return_sequences=10, bad_words=[letter]):
         assert lm.tokenizer is not None
@@ -156,7 +156,7 @@ def test_lengths_count_as_documented(lm: LanguageModel) -> None:
 
 
 def test_seeds(lm: LanguageModel) -> None:
-    def texts() -> list[str | None]:
+    def texts() -> list[str]:
         return [lm.generate("The", max_new_tokens=12)[0].text for _ in range(3)]
 
     set_seed(42)
@@ -269,7 +269,7 @@ def test_the_cards_snippet(folder: Path, lm: LanguageModel) -> None:
 def test_pipeline_options(lm: LanguageModel) -> None:
     generator = pipeline("text-generation", model=lm)
     greedy = lm.generate("The quick", temperature=0.0, max_new_tokens=9)[0].text
-    assert generator("The quick", do_sample=False, max_new_tokens=9) == [{"generated_text": "The quick" + str(greedy)}]
+    assert generator("The quick", do_sample=False, max_new_tokens=9) == [{"generated_text": "The quick" + greedy}]
     assert generator("The quick", do_sample=False, max_new_tokens=9, return_full_text=False, pad_token_id=0) == [
         {"generated_text": greedy}
     ]
