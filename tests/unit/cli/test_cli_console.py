@@ -65,14 +65,16 @@ def test_what_counts_as_piped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_output_is_whole_or_absent(tmp_path: Path) -> None:
-    target = tmp_path / "new" / "out.txt"
+    target = tmp_path / "out.txt"
     with pytest.raises(RuntimeError), console.open_output(str(target)) as f:
         f.write("half")
         raise RuntimeError
-    assert list(target.parent.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
     with console.open_output(str(target)) as f:
         f.write("é\n")
     assert target.read_bytes() == "é\n".encode()
+    with pytest.raises(FileNotFoundError), console.open_output(str(tmp_path / "nwe" / "out.txt")):
+        pytest.fail("the body ran")
 
 
 def test_output_to_a_folder_is_refused_before_anything_is_made(tmp_path: Path) -> None:
