@@ -27,7 +27,7 @@ check-install: ## What a plain `pip install` brings: no torch, how many megabyte
 	$(PYTHON) tests/contract/check_install.py
 
 bench: $(VENV)/.tools ## Side by side with transformers, in one run
-	$(VENV)/bin/python benchmarks/engine.py
+	$(VENV)/bin/python benchmarks/engine.py --output docs/benchmarks.md
 
 docs: $(VENV)/.installed ## Write the command line's reference and the shown outputs again
 	$(VENV)/bin/python docs/refresh.py

@@ -7,6 +7,7 @@ Usage: python benchmarks/engine.py [--rounds 5] [--threads 2] [--output docs/ben
 from __future__ import annotations
 
 import argparse
+import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -65,6 +66,24 @@ def theirs(model: transformers.GPT2LMHeadModel, batch: int) -> Callable[[], None
     return work
 
 
+def heading(backend: NativeBackend, arguments: argparse.Namespace) -> list[str]:
+    cpu = next(
+        (line.partition(": ")[2].strip() for line in Path("/proc/cpuinfo").open() if line.startswith("model name")),
+        platform.processor(),
+    )
+    return [
+        "# Benchmarks",
+        "",
+        f"Written by `make bench`: the 124M shape with random weights, greedy, a prompt of {PROMPT} tokens and {NEW} new ones;",
+        f"medians of {arguments.rounds} rounds in which the engines take turns, ratios within each round. Before it is timed, the",
+        "fp32 engine's logits are compared with those of transformers.",
+        "",
+        f"{cpu}, {arguments.threads} threads; {backend.description}; transformers {transformers.__version__}, "
+        f"torch {torch.__version__}.",
+        "",
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
@@ -92,7 +111,7 @@ def main() -> None:
             **{f"gpt2lab {p}": ours(b, batch) for p, b in backends.items()},
         }
     cases[f"prompt of {LONG} tokens"] = {
-        "transformers fp32": lambda: model(given, logits_to_keep=1) if torch.is_inference_mode_enabled() else None,
+        "transformers fp32": lambda: model(given, logits_to_keep=1),
         **{f"gpt2lab {p}": (lambda b=b: b.forward([b.new_cache()], [ids])) for p, b in backends.items()},  # type: ignore[misc]
     }
     lines = ["| case | engine | tokens/s, median | to transformers |", "|---|---|---|---|"]
@@ -109,10 +128,9 @@ def main() -> None:
         for name, spent_all in seconds.items():
             ratio = statistics.median(b / s for b, s in zip(base, spent_all, strict=True))
             lines.append(f"| {case} | {name} | {tokens / statistics.median(spent_all):.0f} | {ratio:.2f} x |")
-    table = "\n".join(lines)
-    print(table)
+    print("\n".join(lines))
     if arguments.output:
-        arguments.output.write_text(table + "\n", encoding="utf-8")
+        arguments.output.write_text("\n".join([*heading(backends["fp32"], arguments), *lines, ""]), encoding="utf-8")
 
 
 if __name__ == "__main__":
