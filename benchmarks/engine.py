@@ -67,16 +67,17 @@ def theirs(model: transformers.GPT2LMHeadModel, batch: int) -> Callable[[], None
 
 
 def heading(backend: NativeBackend, arguments: argparse.Namespace) -> list[str]:
-    cpu = next(
-        (line.partition(": ")[2].strip() for line in Path("/proc/cpuinfo").open() if line.startswith("model name")),
-        platform.processor(),
-    )
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text(encoding="utf-8").splitlines() if facts.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    cpu = names[0] if names else platform.processor()
     return [
         "# Benchmarks",
         "",
-        f"Written by `make bench`: the 124M shape with random weights, greedy, a prompt of {PROMPT} tokens and {NEW} new ones;",
-        f"medians of {arguments.rounds} rounds in which the engines take turns, ratios within each round. Before it is timed, the",
-        "fp32 engine's logits are compared with those of transformers.",
+        "Written by `make bench`: the 124M shape with random weights, greedy,",
+        f"a prompt of {PROMPT} tokens and {NEW} new ones; medians of {arguments.rounds} rounds in which the engines",
+        "take turns, ratios within each round. Before anything is timed, the fp32 engine's logits are compared",
+        "with those of transformers.",
         "",
         f"{cpu}, {arguments.threads} threads; {backend.description}; transformers {transformers.__version__}, "
         f"torch {torch.__version__}.",
