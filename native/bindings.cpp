@@ -163,16 +163,21 @@ nb::tuple score(Model& model, Cache& cache, const Ids& ids, const Ids& targets, 
                         to_numpy(std::move(top_id), {n, width}), to_numpy(std::move(top_logprob), {n, width}));
 }
 
+// Bias, penalties and bans on one row of logits that follows `ids`, in place.
+void process_after(float* logits, int n, const SamplingParams& params, const Ids& ids, int prompt_length) {
+  const std::vector<int> history = to_vector(ids);
+  std::vector<int> distinct = history;
+  std::sort(distinct.begin(), distinct.end());
+  distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+  Sampler::process(logits, n, {history, distinct, prompt_length}, params);
+}
+
 // The tokens that the processors and filters leave of one row of logits, with their probabilities.
 nb::tuple filter(const Floats& logits, const SamplingParams& params, const Ids& ids, int prompt_length, const std::string& isa) {
   Sampler sampler(kernels_named(isa));
   const auto n = static_cast<int>(logits.size());
   float* work = sampler.copy(logits.data(), n);
-  const std::vector<int> history = to_vector(ids);
-  std::vector<int> distinct = history;
-  std::sort(distinct.begin(), distinct.end());
-  distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
-  Sampler::process(work, n, {history, distinct, prompt_length}, params);
+  process_after(work, n, params, ids, prompt_length);
   const auto& left = sampler.filter(work, n, params);
   std::vector<std::int32_t> out_ids;
   std::vector<double> out;
@@ -191,11 +196,7 @@ nb::tuple filter(const Floats& logits, const SamplingParams& params, const Ids& 
 // One row of logits after bias, penalties and bans.
 nb::object process(const Floats& logits, const SamplingParams& params, const Ids& ids, int prompt_length) {
   std::vector<float> work(logits.data(), logits.data() + logits.size());
-  const std::vector<int> history = to_vector(ids);
-  std::vector<int> distinct = history;
-  std::sort(distinct.begin(), distinct.end());
-  distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
-  Sampler::process(work.data(), static_cast<int>(work.size()), {history, distinct, prompt_length}, params);
+  process_after(work.data(), static_cast<int>(work.size()), params, ids, prompt_length);
   return nb::cast(to_numpy(std::move(work)));
 }
 
