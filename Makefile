@@ -8,7 +8,7 @@ TEST_ARGS ?=
 .PHONY: demo test check test-llama check-install bench docs clean
 
 demo: $(VENV)/.installed ## Set up and write a little with the embedded model
-	$(VENV)/bin/gpt2lab generate "Once upon a time" --length 120 --seed 7
+	$(VENV)/bin/gpt2lab generate "Once upon a time" --length 120 --seed 2
 
 test: $(VENV)/.tools ## Set up and run the tests
 	$(VENV)/bin/python -m pytest $(TEST_ARGS)

@@ -15,7 +15,7 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 COMMANDS = (
-    'gpt2lab generate "Once upon a time" --length 60 --temperature 0.6 --seed 1',
+    'gpt2lab generate "Once upon a time" --length 60 --seed 2',
     'gpt2lab generate "The old man looked at the sea" --temperature 0 --length 24',
     "printf 'The cat sat on the mat.' | gpt2lab score - --summary",
 )
