@@ -87,7 +87,10 @@ def test_commands_that_need_a_network_end_in_one_sentence_without_one(line: str,
     ran = refresh.execute("sh", f"{line} --offline", tmp_path)
     assert ran.code == 2
     assert ran.out == ""
-    assert re.fullmatch(r"gpt2lab: .* fetching it was not allowed \(offline\)\.( Where there is a network: gpt2lab download \S+)?\n", ran.err), ran.err
+    assert re.fullmatch(
+        r"gpt2lab: .* fetching it was not allowed \(offline\)\.( Where there is a network: gpt2lab download \S+)?\n",
+        ran.err,
+    ), ran.err
 
 
 @pytest.mark.parametrize("readme", refresh.READMES, ids=lambda path: path.name)
