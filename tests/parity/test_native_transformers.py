@@ -50,7 +50,9 @@ def greedy(backend: NativeBackend, prompts: list[list[int]], params: SamplingPar
     return [batch.output(i).ids for i in range(len(prompts))]
 
 
-def reference_continuations(model: Any, prompts: list[list[int]], **options: Any) -> list[list[int]]:
+def reference_continuations(
+    model: Any, prompts: list[list[int]], *, end: int | None = 0, **options: Any
+) -> list[list[int]]:
     """Return transformers' new tokens up to the end token; prompts of one length go through it together."""
     found: dict[int, list[int]] = {}
     for length in sorted({len(p) for p in prompts}):
@@ -61,11 +63,11 @@ def reference_continuations(model: Any, prompts: list[list[int]], **options: Any
             attention_mask=torch.ones_like(given),
             do_sample=False,
             max_new_tokens=NEW_TOKENS,
-            pad_token_id=0,
+            pad_token_id=end,
             **options,
         )
         for i, row in zip(places, out[:, length:].tolist(), strict=True):
-            found[i] = row[: row.index(0)] if 0 in row else row
+            found[i] = row[: row.index(end)] if end in row else row
     return [found[i] for i in range(len(prompts))]
 
 
@@ -141,14 +143,6 @@ def test_hidden_states_equal_transformers(pair: tuple[NativeBackend, Any]) -> No
         np.testing.assert_allclose(pair[0].hidden(ids, layer), expected[0].numpy(), rtol=0, atol=TOLERANCE)
 
 
-PROMPTS = [
-    "Once upon a time", "The old man", "It was a dark and stormy night", "She said", "In the beginning", "London",
-    "“I do not know,” said he,", "The sea was", "When the war", "My dear sir,", "CHAPTER I", "He looked at her and",
-    "The children ran", "At last the", "There is no doubt that", "Her eyes were", "The king", "Never had they seen",
-    "All the morning", "A letter came",
-]  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def tiny() -> tuple[LanguageModel, Any]:
     from transformers import GPT2LMHeadModel
@@ -158,20 +152,19 @@ def tiny() -> tuple[LanguageModel, Any]:
     return LanguageModel.load("tiny"), GPT2LMHeadModel.from_pretrained(TINY_FOLDER, dtype=torch.float32).eval()
 
 
-def test_the_embedded_model_continues_as_in_transformers(tiny: tuple[LanguageModel, Any]) -> None:
+@pytest.mark.parametrize("beams", [1, 4])
+def test_the_embedded_model_continues_200_prompts_as_in_transformers(
+    tiny: tuple[LanguageModel, Any], beams: int
+) -> None:
+    """The prompts are beginnings of what the model writes itself: English of every length."""
     lm, model = tiny
-    for prompt in PROMPTS:
-        ids = torch.tensor([lm.tokenizer.encode(prompt)])  # type: ignore[union-attr]
-        for beams in (1, 4):
-            out = model.generate(
-                ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=NEW_TOKENS, num_beams=beams,
-                pad_token_id=0, repetition_penalty=1.0,
-            )[0, ids.shape[1] :].tolist()  # fmt: skip
-            own = lm.generate(
-                prompt, temperature=0.0, num_beams=beams, max_new_tokens=NEW_TOKENS, repetition_penalty=1.0
-            )[0]
-            end = lm.config.eos_token_id
-            assert own.token_ids == (out[: out.index(end)] if end in out else out), prompt
+    written = lm.generate(num_return_sequences=200, max_new_tokens=60, seed=5, stop_ids=(), batch_size=50)
+    prompts = [w.token_ids[: (2, 5, 12, 30, 60)[i % 5]] for i, w in enumerate(written)]
+    plain = {"max_new_tokens": NEW_TOKENS, "repetition_penalty": 1.0, "num_beams": beams}
+    own = lm.generate(token_ids=prompts, temperature=0.0, **plain)
+    end = lm.config.eos_token_id
+    expected = reference_continuations(model, prompts, num_beams=beams, repetition_penalty=1.0, end=end)
+    assert [group[0].token_ids for group in own] == expected
 
 
 def test_the_embedded_model_has_the_logits_of_transformers(tiny: tuple[LanguageModel, Any]) -> None:
