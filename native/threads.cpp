@@ -1,5 +1,8 @@
 #include "threads.h"
 
+#if !defined(_WIN32)
+#include <unistd.h>
+#endif
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
 #endif
@@ -15,31 +18,46 @@ void pause() {
 #endif
 }
 
+long process_id() {
+#if defined(_WIN32)
+  return 0;  // no fork
+#else
+  return static_cast<long>(getpid());
+#endif
+}
+
 constexpr int kBarrierSpins = 2000;   // then give the processor away between looks: someone else may need it to arrive
 constexpr int kIdleSpins = 20000;     // then sleep
 
 }  // namespace
 
-Team::Team(int size) : size_(size < 1 ? 1 : size) {
-  for (int rank = 1; rank < size_; ++rank) threads_.emplace_back([this, rank] { member(rank); });
+Team::Team(int size) : size_(size < 1 ? 1 : size) { hire(); }
+
+void Team::hire() {
+  crew_ = new Crew;
+  crew_->process = process_id();
+  for (int rank = 1; rank < size_; ++rank) crew_->threads.emplace_back([this, crew = crew_, rank] { member(*crew, rank); });
 }
 
 Team::~Team() {
+  if (crew_->process != process_id()) return;  // the parent's threads: there is nothing here to join
   {
-    std::lock_guard<std::mutex> lock(mutex_);
-    stop_.store(true);
-    round_.fetch_add(1);
+    std::lock_guard<std::mutex> lock(crew_->mutex);
+    crew_->stop.store(true);
+    crew_->round.fetch_add(1);
   }
-  wake_.notify_all();
-  for (auto& thread : threads_) thread.join();
+  crew_->wake.notify_all();
+  for (auto& thread : crew_->threads) thread.join();
+  delete crew_;
 }
 
 void Team::run(const std::function<void(int)>& work) {
+  if (size_ > 1 && crew_->process != process_id()) hire();
   work_ = &work;
-  round_.fetch_add(1);
-  if (sleepers_.load() > 0) {
-    std::lock_guard<std::mutex> lock(mutex_);  // a member between its last look and its sleep holds the mutex
-    wake_.notify_all();
+  crew_->round.fetch_add(1);
+  if (crew_->sleepers.load() > 0) {
+    std::lock_guard<std::mutex> lock(crew_->mutex);  // a member between its last look and its sleep holds the mutex
+    crew_->wake.notify_all();
   }
   work(0);
   barrier();
@@ -47,31 +65,32 @@ void Team::run(const std::function<void(int)>& work) {
 
 void Team::barrier() {
   if (size_ == 1) return;
-  const unsigned phase = phase_.load(std::memory_order_relaxed);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
-    arrived_.store(0, std::memory_order_relaxed);
-    phase_.store(phase + 1, std::memory_order_release);
+  Crew& crew = *crew_;
+  const unsigned phase = crew.phase.load(std::memory_order_relaxed);
+  if (crew.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
+    crew.arrived.store(0, std::memory_order_relaxed);
+    crew.phase.store(phase + 1, std::memory_order_release);
     return;
   }
-  for (int spins = 0; phase_.load(std::memory_order_acquire) == phase; ++spins) {
+  for (int spins = 0; crew.phase.load(std::memory_order_acquire) == phase; ++spins) {
     if (spins < kBarrierSpins) pause();
     else std::this_thread::yield();
   }
 }
 
-void Team::member(int rank) {
+void Team::member(Crew& crew, int rank) {
   unsigned seen = 0;
   for (;;) {
     int spins = 0;
-    while (round_.load(std::memory_order_acquire) == seen && ++spins < kIdleSpins) pause();
-    if (round_.load(std::memory_order_acquire) == seen) {
-      std::unique_lock<std::mutex> lock(mutex_);
-      sleepers_.fetch_add(1);
-      wake_.wait(lock, [&] { return round_.load() != seen; });
-      sleepers_.fetch_sub(1);
+    while (crew.round.load(std::memory_order_acquire) == seen && ++spins < kIdleSpins) pause();
+    if (crew.round.load(std::memory_order_acquire) == seen) {
+      std::unique_lock<std::mutex> lock(crew.mutex);
+      crew.sleepers.fetch_add(1);
+      crew.wake.wait(lock, [&] { return crew.round.load() != seen; });
+      crew.sleepers.fetch_sub(1);
     }
     ++seen;
-    if (stop_.load()) return;
+    if (crew.stop.load()) return;
     (*work_)(rank);
     barrier();
   }

@@ -1,6 +1,7 @@
 // A team of threads that all run one function together and meet at barriers.
 //
 // Waiting threads spin for a short while, because the next piece of work is usually microseconds away, then sleep.
+// A forked process has none of its parent's threads; a team notices and starts its own.
 // Which thread computes what never changes a result; see kernels.h.
 #pragma once
 
@@ -30,18 +31,25 @@ class Team {
   void barrier();
 
  private:
-  void member(int rank);
+  // What a fork leaves behind cannot be repaired, only left alone: this holds all of it, to be replaced as a whole.
+  struct Crew {
+    std::vector<std::thread> threads;
+    std::atomic<unsigned> round{0};      // number of the current run()
+    std::atomic<int> arrived{0};
+    std::atomic<unsigned> phase{0};      // number of barriers passed
+    std::atomic<bool> stop{false};
+    std::atomic<int> sleepers{0};
+    std::mutex mutex;
+    std::condition_variable wake;
+    long process;                        // whose threads these are
+  };
+
+  void hire();
+  void member(Crew& crew, int rank);
 
   const int size_;
-  std::vector<std::thread> threads_;
+  Crew* crew_ = nullptr;
   const std::function<void(int)>* work_ = nullptr;
-  std::atomic<unsigned> round_{0};      // number of the current run()
-  std::atomic<int> arrived_{0};
-  std::atomic<unsigned> phase_{0};      // number of barriers passed
-  std::atomic<bool> stop_{false};
-  std::atomic<int> sleepers_{0};
-  std::mutex mutex_;
-  std::condition_variable wake_;
 };
 
 // The share of `rank` when `count` pieces are divided among `size` members in contiguous runs.

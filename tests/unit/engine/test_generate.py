@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import random_gpt2
 from gpt2lab.engine.beam import beam_search
 from gpt2lab.engine.generate import Batch, Job, Output, check_prompt
 from gpt2lab.engine.native import NativeBackend
@@ -146,6 +150,42 @@ def test_beams_pass_the_window_too(backend: NativeBackend) -> None:
     outputs = beam_search(backend, ids(5, 6), changed(num_beams=3, max_new_tokens=100), num_return=3)
     assert [len(o.ids) for o in outputs] == [100] * 3
     assert len({tuple(o.ids) for o in outputs}) == 3
+
+
+FORK = """
+import os, sys, warnings
+warnings.simplefilter("ignore")
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from random_gpt2 import native
+from gpt2lab.engine.params import SamplingParams
+
+def tokens():
+    sequence = backend.sequence(np.asarray([5], np.int32), SamplingParams(max_new_tokens=30, seed=1), 0)
+    backend.decode([sequence], 30)
+    return sequence.ids_from(1)
+
+backend = native(threads=3)
+expected = tokens()
+child = os.fork()
+if child == 0:
+    same = tokens() == expected
+    del backend
+    os._exit(0 if same else 7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+child = os.fork()
+if child == 0:
+    del backend
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert tokens() == expected
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_a_forked_process_goes_on_with_threads_of_its_own() -> None:
+    helpers = Path(random_gpt2.__file__).parent
+    subprocess.run([sys.executable, "-c", FORK, str(helpers)], check=True, timeout=60)
 
 
 # ---- what is refused -------------------------------------------------------------------------------------------
