@@ -106,7 +106,7 @@ def write_samples(work: Work, out: IO[str]) -> None:
             out.write(console.to_json(row, for_stdout=out is sys.stdout) + "\n")
         else:
             out.write(header(number) + "\n" if work.headed else "")
-            out.write((made.prompt or "" if work.include_prefix else "") + (made_text or "") + "\n" + _delimiter(work))
+            out.write((made.prompt or "" if work.include_prefix else "") + made_text + "\n" + _delimiter(work))
         if out is sys.stdout:
             out.flush()
     if unfinished:
@@ -178,7 +178,7 @@ def _rounds(work: Work) -> Iterator[tuple[list[str] | None, int, int]]:
             yield prompts[i : i + group], base, work.nsamples
 
 
-def _truncated(work: Work, made: Generation) -> tuple[str | None, list[int]]:
+def _truncated(work: Work, made: Generation) -> tuple[str, list[int]]:
     """Return a sample's text and ids; beams, which no stop string can end, are cut here."""
     if not (work.truncate and work.sampling.beams and work.lm.tokenizer):
         return made.text, made.token_ids

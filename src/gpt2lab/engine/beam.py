@@ -13,13 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 import gpt2lab._native as _native
-from gpt2lab.engine.generate import Output
+from gpt2lab.engine.generate import Output, damaged_weights, no_token_left
 from gpt2lab.engine.native import choose_isa, native_params
 from gpt2lab.engine.params import SamplingParams
 from gpt2lab.engine.protocol import Backend, Cache, Floats, Ids
 from gpt2lab.errors import RequestError
-
-_NEVER = np.float32(-1.0e9)
 
 
 @dataclass(slots=True)
@@ -86,7 +84,7 @@ def _candidates(
     """Return the `count` best (score, beam, next token, its own log-probability), best first."""
     raw: Floats = _native.log_softmax(_logits(backend, beams, params), choose_isa())  # (beams, V)
     if not np.isfinite(raw.max(axis=1)).all():
-        raise RequestError("The model's output is not a number (NaN or infinite); its weights are damaged.")
+        raise damaged_weights()
     native = native_params(params)
     scores = np.stack(
         [_native.process(row, native, np.asarray(b.ids, np.int32), n_prompt) for row, b in zip(raw, beams, strict=True)]
@@ -98,9 +96,7 @@ def _candidates(
     best = best[np.lexsort((best, -flat[best]))]
     best = best[flat[best] > -np.inf]
     if best.size == 0:
-        raise RequestError(
-            "No token is possible: bad_words, logit_bias and no_repeat_ngram_size together ban every one."
-        )
+        raise no_token_left()
     vocab = raw.shape[1]
     return [(flat[i], beams[i // vocab], int(i % vocab), float(raw[i // vocab, i % vocab])) for i in best.tolist()]
 

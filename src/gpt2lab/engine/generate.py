@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gpt2lab.engine.params import SamplingParams
+from gpt2lab.engine.params import SamplingParams, check_whole
 from gpt2lab.engine.protocol import Backend, Ids, TextSequence
 from gpt2lab.errors import CheckpointError, RequestError
 
@@ -71,6 +71,18 @@ def check_prompt(prompt: Sequence[int] | Ids, vocab_size: int) -> Ids:
     return ids.astype(np.int32)
 
 
+def no_token_left() -> RequestError:
+    """Return the error for bans that leave nothing to choose from."""
+    return RequestError(
+        "No token is possible: bad_words, logit_bias, no_repeat_ngram_size and min_new_tokens together ban every one."
+    )
+
+
+def damaged_weights() -> CheckpointError:
+    """Return the error for logits that are not numbers."""
+    return CheckpointError("The model's output is not a number (NaN or infinite); its weights are damaged.")
+
+
 class Batch:
     """Generates all jobs, at most `batch_size` at a time; iterate to run it, then read `output(job)`.
 
@@ -81,8 +93,7 @@ class Batch:
         self, backend: Backend, jobs: Sequence[Job], *, batch_size: int | None = None, max_burst: int = _MAX_BURST
     ) -> None:
         size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise RequestError(f"batch_size = {batch_size!r} must be a whole number of at least 1.")
+        check_whole("batch_size", size, 1)
         self._backend, self._jobs, self._size, self._max_burst = backend, list(jobs), size, max_burst
         for job in self._jobs:
             _check_window(job, backend.config.n_positions)
@@ -156,18 +167,14 @@ class Batch:
         for job in active:
             limit = self._jobs[job].params.max_time
             if limit is not None and elapsed >= limit and self._running(job).running:
-                self._stopped.discard(job)
                 self._running(job).stop()
 
     def _finish(self, job: int, sequence: TextSequence, new_ids: Sequence[int]) -> str:
         """Return the engine's word for the end of a sequence in the words of `Output.finish`, "" while it runs."""
         if sequence.finish == "banned":
-            raise RequestError(
-                "No token is possible: bad_words, logit_bias, no_repeat_ngram_size and min_new_tokens "
-                "together ban every one."
-            )
+            raise no_token_left()
         if sequence.finish == "broken":
-            raise CheckpointError("The model's output is not a number (NaN or infinite); its weights are damaged.")
+            raise damaged_weights()
         if sequence.finish != "stop":
             return sequence.finish
         if job in self._stopped:

@@ -64,8 +64,8 @@ class SamplingParams:
     def __post_init__(self) -> None:
         for name, low in (("max_new_tokens", 0), ("min_new_tokens", 0), ("top_k", 0), ("no_repeat_ngram_size", 0),
                           ("num_beams", 1), ("top_logprobs", 0)):  # fmt: skip
-            self._whole(name, low)
-        self._whole("seed", 0)
+            check_whole(name, getattr(self, name), low)
+        check_whole("seed", self.seed, 0)
         if self.seed >= 2**64:
             raise RequestError(f"seed = {self.seed} must be below 2**64.")
         self._real("temperature", lambda v: v >= 0, "0 (always the most likely token) or a positive number")
@@ -88,11 +88,6 @@ class SamplingParams:
         for token, bias in self.logit_bias.items():
             if isinstance(bias, bool) or not isinstance(bias, (int, float)) or math.isnan(bias) or bias == math.inf:
                 raise RequestError(f"logit_bias of token {token} = {bias!r} must be a number; -inf bans the token.")
-
-    def _whole(self, name: str, low: int) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise RequestError(f"{name} = {value!r} must be a whole number of at least {low}.")
 
     def _real(self, name: str, allowed: Any, description: str) -> None:
         value = getattr(self, name)
@@ -126,6 +121,12 @@ class SamplingParams:
         """Return a copy with `values` in place; an unknown name is a `RequestError` that names the nearest one."""
         check_names(values, self.names())
         return dataclasses.replace(self, **values)
+
+
+def check_whole(name: str, value: Any, low: int) -> None:
+    """Raise `RequestError` unless `value`, called `name`, is a whole number of at least `low`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise RequestError(f"{name} = {value!r} must be a whole number of at least {low}.")
 
 
 def check_names(values: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gpt2lab.engine.params import check_whole
 from gpt2lab.engine.protocol import Backend, Floats, Ids
 from gpt2lab.errors import RequestError
 
@@ -86,8 +87,7 @@ def next_logits(backend: Backend, ids: Ids) -> Floats:
 
 def most_likely(logits: Floats, k: int) -> list[tuple[int, float]]:
     """Return the k likeliest (id, probability), highest first, lower ids first among equals; not renormalised."""
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise RequestError(f"k = {k!r} must be a whole number of at least 1.")
+    check_whole("k", k, 1)
     wide = logits.astype(np.float64)
     probabilities = np.exp(wide - wide.max())
     probabilities /= probabilities.sum()

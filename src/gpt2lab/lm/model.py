@@ -13,7 +13,7 @@ from gpt2lab import checkpoint
 from gpt2lab.engine.beam import beam_search
 from gpt2lab.engine.generate import Batch, Job, Output, check_prompt
 from gpt2lab.engine.native import NativeBackend
-from gpt2lab.engine.params import SamplingParams, check_names
+from gpt2lab.engine.params import SamplingParams, check_names, check_whole
 from gpt2lab.engine.protocol import Backend, Ids
 from gpt2lab.engine.score import most_likely, next_logits, score_ids
 from gpt2lab.errors import CheckpointError, RequestError
@@ -121,12 +121,7 @@ class LanguageModel:
         prompts, several = self._prompts(prompt, token_ids)
         warn_of_trailing_space(text for text, _ in prompts)
         stops = [stop] if isinstance(stop, str) else list(stop)
-        if (
-            isinstance(num_return_sequences, bool)
-            or not isinstance(num_return_sequences, int)
-            or num_return_sequences < 1
-        ):
-            raise RequestError(f"num_return_sequences = {num_return_sequences!r} must be a whole number of at least 1.")
+        check_whole("num_return_sequences", num_return_sequences, 1)
         params = self._params(options, seed, bad_words)
         per_prompt = [with_length(params, max_length, options, len(ids)) for _, ids in prompts]
         if params.num_beams > 1:
@@ -359,9 +354,8 @@ class LanguageModel:
             raise RequestError("bad_words must be a list of texts, not one text.")
         if bad_words:
             tokenizer = self._need_tokenizer("bad_words")
-            forms = [
-                form for word in bad_words for form in (word, " " + word)
-            ]  # a word reads differently after a space
+            # a word reads differently after a space
+            forms = [form for word in bad_words for form in (word, " " + word)]
             values["bad_words_ids"] = [*values.get("bad_words_ids", ()), *(tokenizer.encode(f) for f in forms)]
         if values.get("stop_ids", self._defaults.stop_ids) is None:
             values["stop_ids"] = self._defaults.stop_ids

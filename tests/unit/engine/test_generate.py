@@ -268,6 +268,8 @@ def test_damaged_weights_are_named() -> None:
     broken = NativeBackend(MODEL, weights)
     with pytest.raises(CheckpointError, match="not a number"):
         run(broken, Job(ids(5), GREEDY))
+    with pytest.raises(CheckpointError, match="not a number"):
+        beam_search(broken, ids(5), changed(num_beams=2))
 
 
 def test_beams_cannot_return_more_than_there_are(backend: NativeBackend) -> None:
