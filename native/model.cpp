@@ -22,7 +22,7 @@ Model::Model(ModelConfig config, const Kernels& kernels, int threads, const std:
   rounded_.resize(members);
   for (std::size_t i = 0; i < members; ++i) {
     samplers_.emplace_back(kernels_);
-    scores_[i].resize(static_cast<std::size_t>(round_up(config_.n_positions, kPage)) * kQueryRows);
+    scores_[i].resize(static_cast<std::size_t>(score_stride()) * kQueryRows);
     rounded_[i].resize(static_cast<std::size_t>(config_.head_dim()) * 2);
   }
 }
@@ -225,7 +225,7 @@ void Model::attention(int rank, int layer, const Chunk& chunk, const std::vector
     const auto attend = shape.bf16 ? kernels_.attend_bf16 : kernels_.attend_f32;
     attend({first, qkv_stride, piece.count, cache.page_table(), shape.key_offset(layer, head), shape.value_offset(layer, head),
             piece.position + 1, head_dim, shape.value_stride(), config_.attention_scale[static_cast<std::size_t>(layer)],
-            scores_[static_cast<std::size_t>(rank)].data(), round_up(config_.n_positions, kPage),
+            scores_[static_cast<std::size_t>(rank)].data(), score_stride(),
             mixed_.data() + piece.first_row * width + head * head_dim, width});
   }
   team_.barrier();

@@ -109,6 +109,8 @@ class Model {
   void product(int rank, const Linear& linear, const Inputs& inputs, int m, float* y, Activation activation, bool add);
   void tap(int rank, const Chunk& chunk, Hidden hidden, int layer);
 
+  // A few lanes more than the positions need: rows a power of two apart would all fall into the same lines of the cache.
+  int score_stride() const { return round_up(config_.n_positions, kPage) + kLanes; }
   void normalize(const Norm& norm, const float* x, float* y) const;
 
   ModelConfig config_;

@@ -2,6 +2,26 @@
 // Included inside an anonymous namespace by one .cpp per instruction set. No standard library: an inline function of it,
 // compiled here for AVX-512, could be the copy that the linker keeps for every processor.
 
+// A loop over the registers of a tile, as so many copies of its body: EACH(i, n) { ... };
+// An array that a standing loop indexes would live in memory.
+template <int I>
+struct Index {
+  constexpr operator int() const { return I; }
+};
+template <int N>
+struct Each {
+  template <class Body, int I>
+  inline __attribute__((always_inline)) void run(const Body& body, Index<I> i) const {
+    if constexpr (I < N) {
+      body(i);
+      run(body, Index<I + 1>{});
+    }
+  }
+  template <class Body>
+  inline __attribute__((always_inline)) void operator<<(const Body& body) const { run(body, Index<0>{}); }
+};
+#define EACH(i, n) Each<n>{} << [&]([[maybe_unused]] auto i) __attribute__((always_inline))
+
 // ---- elementary functions ----------------------------------------------------------------------------------------
 
 // exp(x) to about 1 unit in the last place for x in [-87.3, 88.3]; smaller x give 0.
@@ -68,7 +88,7 @@ static inline void finish(F value, const Output& out, int row, int column) {
 
 // ---- matrix products -----------------------------------------------------------------------------------------------
 //
-// Each struct below computes one tile, R rows by C vectors of columns, of one kind of product. `Ahead` asks for the
+// Each struct below computes one tile, R rows by C vectors of columns, of one kind of product. `ahead` asks for the
 // weights that will be read some lines later: the processor's own prefetcher stays too close to keep the memory busy.
 
 constexpr int kAhead = 2048;  // bytes
@@ -80,61 +100,80 @@ struct TilesF32 {
   using Job = ProductF32;
   static constexpr int few = kFewRows, rows = kRowTile, columns = kColumnTile;
 
-  template <int R, int C, bool Ahead>
-  static inline void run(const Job& job, int row, int panel, int column) {
-    const float* w = job.weights + static_cast<std::ptrdiff_t>(panel) * job.k * kPanel + column;
+  // A tall tile goes through k in stretches, so that the panel's share of a stretch stays in the cache while all rows pass;
+  // in between its sums wait in the scratch. The order of the additions is the same.
+  static constexpr int stretch = 768;
+
+  template <int R, int C>
+  static inline void run(const Job& job, int row, int panel, int column, bool ahead) {
+    add<R, C>(job, row, panel, column, ahead, 0, job.k, job.out.y);  // in one go: nothing waits
+  }
+
+  template <int R, int C>
+  static inline void add(const Job& job, int row, int panel, int column, bool ahead, int from, int to, float* waiting) {
+    const float* w = job.weights + (static_cast<std::ptrdiff_t>(panel) * job.k + from) * kPanel + column;
     const float* x = job.x + row * job.ldx;
     F sum[R][C];
-    for (int r = 0; r < R; ++r)
-      for (int c = 0; c < C; ++c) sum[r][c] = f_set(0.0f);
-    for (int k = 0; k < job.k; ++k, w += kPanel) {
-      if (Ahead) fetch_ahead(w);
+    EACH(r, R) {
+      EACH(c, C) { sum[r][c] = from > 0 ? f_load(waiting + r * kPanel + column + c * kLanes) : f_set(0.0f); };
+    };
+    for (int k = from; k < to; ++k, w += kPanel) {
+      if (ahead) fetch_ahead(w);
       F b[C];
-      for (int c = 0; c < C; ++c) b[c] = f_load(w + c * kLanes);
-      for (int r = 0; r < R; ++r) {
+      EACH(c, C) { b[c] = f_load(w + c * kLanes); };
+      EACH(r, R) {
         const F a = f_set(x[r * job.ldx + k]);
-        for (int c = 0; c < C; ++c) sum[r][c] = f_fma(a, b[c], sum[r][c]);
-      }
+        EACH(c, C) { sum[r][c] = f_fma(a, b[c], sum[r][c]); };
+      };
     }
-    for (int r = 0; r < R; ++r)
-      for (int c = 0; c < C; ++c) finish(sum[r][c], job.out, row + r, panel * kPanel + column + c * kLanes);
+    EACH(r, R) {
+      EACH(c, C) {
+        if (to < job.k) f_store(waiting + r * kPanel + column + c * kLanes, sum[r][c]);
+        else finish(sum[r][c], job.out, row + r, panel * kPanel + column + c * kLanes);
+      };
+    };
   }
 };
 
 struct TilesBf16 {
   using Job = ProductBf16;
-  static constexpr int few = 1, rows = kRowTileSplit, columns = kColumnTileSplit;
+  static constexpr int few = 1, rows = kRowTileBf16, columns = kColumnTile;
 
-  template <int R, int C, bool Ahead>
-  static inline void run(const Job& job, int row, int panel, int column) {
+  template <int R, int C>
+  static inline void run(const Job& job, int row, int panel, int column, bool ahead) {
     const std::uint16_t* w = job.weights + static_cast<std::ptrdiff_t>(panel) * job.k * kPanel + column * 2;
     const std::uint16_t* x = job.x + static_cast<std::ptrdiff_t>(row) * job.k;
     F total[R][C];
-    for (int r = 0; r < R; ++r)
-      for (int c = 0; c < C; ++c) total[r][c] = f_set(0.0f);
+    EACH(r, R) {
+      EACH(c, C) { total[r][c] = f_set(0.0f); };
+    };
     alignas(64) float wide[R][kDepthBf16];
     for (int k = 0; k < job.k; k += kDepthBf16) {
-      for (int r = 0; r < R; ++r)
+      EACH(r, R) {
         for (int i = 0; i < kDepthBf16; i += kLanes) f_store(wide[r] + i, f_load_bf16(x + static_cast<std::ptrdiff_t>(r) * job.k + k + i));
+      };
       F even[R][C], odd[R][C];
-      for (int r = 0; r < R; ++r)
-        for (int c = 0; c < C; ++c) even[r][c] = odd[r][c] = f_set(0.0f);
+      EACH(r, R) {
+        EACH(c, C) { even[r][c] = odd[r][c] = f_set(0.0f); };
+      };
       for (int i = 0; i < kDepthBf16; i += 2, w += kPanel * 2) {
-        if (Ahead) fetch_ahead(w);
-        for (int c = 0; c < C; ++c) {
+        if (ahead) fetch_ahead(w);
+        EACH(c, C) {
           F w_even, w_odd;
           f_load_pairs(w + c * kLanes * 2, w_even, w_odd);
-          for (int r = 0; r < R; ++r) {
+          EACH(r, R) {
             even[r][c] = f_fma(f_set(wide[r][i]), w_even, even[r][c]);
             odd[r][c] = f_fma(f_set(wide[r][i + 1]), w_odd, odd[r][c]);
-          }
-        }
+          };
+        };
       }
-      for (int r = 0; r < R; ++r)
-        for (int c = 0; c < C; ++c) total[r][c] = f_add(total[r][c], f_add(even[r][c], odd[r][c]));
+      EACH(r, R) {
+        EACH(c, C) { total[r][c] = f_add(total[r][c], f_add(even[r][c], odd[r][c])); };
+      };
     }
-    for (int r = 0; r < R; ++r)
-      for (int c = 0; c < C; ++c) finish(total[r][c], job.out, row + r, panel * kPanel + column + c * kLanes);
+    EACH(r, R) {
+      EACH(c, C) { finish(total[r][c], job.out, row + r, panel * kPanel + column + c * kLanes); };
+    };
   }
 };
 
@@ -142,92 +181,99 @@ struct TilesI8 {
   using Job = ProductI8;
   static constexpr int few = kFewRows, rows = kRowTile, columns = kColumnTile;
 
-  template <int R, int C, bool Ahead>
-  static inline void run(const Job& job, int row, int panel, int column) {
+  template <int R, int C>
+  static inline void run(const Job& job, int row, int panel, int column, bool ahead) {
     const std::uint8_t* w = job.weights + static_cast<std::ptrdiff_t>(panel) * job.k * kPanel + column * kQuad;
     const std::int8_t* x = job.x.q + static_cast<std::ptrdiff_t>(row) * job.k;
     alignas(64) float total[R][C * kLanes];  // in memory: the registers belong to the integer sums
-    for (int r = 0; r < R; ++r)
-      for (int c = 0; c < C; ++c) f_store(total[r] + c * kLanes, f_set(0.0f));
+    EACH(r, R) {
+      EACH(c, C) { f_store(total[r] + c * kLanes, f_set(0.0f)); };
+    };
     for (int group = 0, k = 0; group < job.x.groups; ++group) {
       const int end = job.k - k < kGroupI8 ? job.k : k + kGroupI8;
       const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(row) * job.x.groups + group;
       I sum[R][C];
-      for (int r = 0; r < R; ++r)
-        for (int c = 0; c < C; ++c) sum[r][c] = i_start_u8(job.x.sum[at + static_cast<std::ptrdiff_t>(r) * job.x.groups]);
+      EACH(r, R) {
+        EACH(c, C) { sum[r][c] = i_start_u8(job.x.sum[at + static_cast<std::ptrdiff_t>(r) * job.x.groups]); };
+      };
       for (; k < end; k += kQuad, w += kPanel * kQuad) {
-        if (Ahead) fetch_ahead(w);
+        if (ahead) fetch_ahead(w);
         W b[C];
-        for (int c = 0; c < C; ++c) b[c] = w_load(w + c * kLanes * kQuad);
-        for (int r = 0; r < R; ++r) {
+        EACH(c, C) { b[c] = w_load(w + c * kLanes * kQuad); };
+        EACH(r, R) {
           const Quad a = quad_set(x + static_cast<std::ptrdiff_t>(r) * job.k + k);
-          for (int c = 0; c < C; ++c) sum[r][c] = i_dot_u8(sum[r][c], b[c], a);
-        }
+          EACH(c, C) { sum[r][c] = i_dot_u8(sum[r][c], b[c], a); };
+        };
       }
-      for (int r = 0; r < R; ++r) {
+      EACH(r, R) {
         const F scale = f_set(job.x.scale[at + static_cast<std::ptrdiff_t>(r) * job.x.groups]);
-        for (int c = 0; c < C; ++c) f_store(total[r] + c * kLanes, f_fma(i_float(sum[r][c]), scale, f_load(total[r] + c * kLanes)));
-      }
+        EACH(c, C) { f_store(total[r] + c * kLanes, f_fma(i_float(sum[r][c]), scale, f_load(total[r] + c * kLanes))); };
+      };
     }
-    for (int r = 0; r < R; ++r)
-      for (int c = 0; c < C; ++c) {
+    EACH(r, R) {
+      EACH(c, C) {
         const int at = panel * kPanel + column + c * kLanes;
         finish(f_mul(f_load(total[r] + c * kLanes), f_load(job.w_scale + at)), job.out, row + r, at);
-      }
+      };
+    };
   }
 };
 
 struct TilesI4 {
   using Job = ProductI4;
-  static constexpr int few = 1, rows = kRowTileSplit, columns = kColumnTileSplit;
+  static constexpr int few = 1, rows = kRowTileI4, columns = kColumnTile;
 
-  template <int R, int C, bool Ahead>
-  static inline void run(const Job& job, int row, int panel, int column) {
+  template <int R, int C>
+  static inline void run(const Job& job, int row, int panel, int column, bool ahead) {
     const std::uint8_t* group_weights = job.weights + static_cast<std::ptrdiff_t>(panel) * job.x.groups * static_cast<std::ptrdiff_t>(kGroupBytesI4);
     const std::int8_t* x = job.x.q + static_cast<std::ptrdiff_t>(row) * job.k;
     F total[R][C];
-    for (int r = 0; r < R; ++r)
-      for (int c = 0; c < C; ++c) total[r][c] = f_set(0.0f);
+    EACH(r, R) {
+      EACH(c, C) { total[r][c] = f_set(0.0f); };
+    };
     for (int group = 0; group < job.x.groups; ++group, group_weights += kGroupBytesI4, x += kGroupI4) {
       const auto* w_scale = reinterpret_cast<const std::uint16_t*>(group_weights) + column;
       const std::uint8_t* w = group_weights + kScalesI4 + column * kQuad;
       const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(row) * job.x.groups + group;
-      if (Ahead) {  // one more line or two a group, for the scales
+      if (ahead) {  // one more line or two a group, for the scales
         prefetch(group_weights + kAhead);
         prefetch(group_weights + kAhead + 64);
       }
       I sum[R][C];
-      for (int r = 0; r < R; ++r)
-        for (int c = 0; c < C; ++c) sum[r][c] = i_start_u4(job.x.sum[at + static_cast<std::ptrdiff_t>(r) * job.x.groups]);
+      EACH(r, R) {
+        EACH(c, C) { sum[r][c] = i_start_u4(job.x.sum[at + static_cast<std::ptrdiff_t>(r) * job.x.groups]); };
+      };
       for (int i = 0; i < kGroupI4; i += 2 * kQuad, w += kPanel * kQuad) {
-        if (Ahead) fetch_ahead(w);
-        for (int c = 0; c < C; ++c) {
+        if (ahead) fetch_ahead(w);
+        EACH(c, C) {
           W low, high;
           w_load_halves(w + c * kLanes * kQuad, low, high);
-          for (int r = 0; r < R; ++r) {
+          EACH(r, R) {
             const std::int8_t* a = x + static_cast<std::ptrdiff_t>(r) * job.k + i;
             sum[r][c] = i_dot_u4(i_dot_u4(sum[r][c], low, quad_set(a)), high, quad_set(a + kQuad));
-          }
-        }
+          };
+        };
       }
-      for (int c = 0; c < C; ++c) {
+      EACH(c, C) {
         const F scale = f_load_f16(w_scale + c * kLanes);
-        for (int r = 0; r < R; ++r)
+        EACH(r, R) {
           total[r][c] = f_fma(i_float(sum[r][c]), f_mul(scale, f_set(job.x.scale[at + static_cast<std::ptrdiff_t>(r) * job.x.groups])), total[r][c]);
-      }
+        };
+      };
     }
-    for (int r = 0; r < R; ++r)
-      for (int c = 0; c < C; ++c) finish(total[r][c], job.out, row + r, panel * kPanel + column + c * kLanes);
+    EACH(r, R) {
+      EACH(c, C) { finish(total[r][c], job.out, row + r, panel * kPanel + column + c * kLanes); };
+    };
   }
 };
 
-// `count` rows, at most R, of one panel, C vectors of columns at a time.
-template <class Tiles, int R, int C, bool Ahead>
+// `count` rows, at most R, of one panel, C vectors of columns at a time. The first pass over a panel fetches it from memory.
+template <class Tiles, int R, int C>
 static inline void rows_of_panel(const typename Tiles::Job& job, int row, int count, int panel) {
   if (count == R) {
-    for (int column = 0; column < kPanel; column += C * kLanes) Tiles::template run<R, C, Ahead>(job, row, panel, column);
+    for (int column = 0; column < kPanel; column += C * kLanes) Tiles::template run<R, C>(job, row, panel, column, row == 0 && column == 0);
   } else if constexpr (R > 1) {
-    rows_of_panel<Tiles, R - 1, C, Ahead>(job, row, count, panel);
+    rows_of_panel<Tiles, R - 1, C>(job, row, count, panel);
   }
 }
 
@@ -236,17 +282,44 @@ static void product(const typename Tiles::Job& job, int first, int last) {
   const int blocks = (job.m + Tiles::rows - 1) / Tiles::rows;  // of nearly equal height
   for (int panel = first; panel < last; ++panel) {
     if (job.m <= Tiles::few) {
-      rows_of_panel<Tiles, Tiles::few, kPanel / kLanes, true>(job, 0, job.m, panel);
+      rows_of_panel<Tiles, Tiles::few, kPanel / kLanes>(job, 0, job.m, panel);
       continue;
     }
     for (int block = 0; block < blocks; ++block) {
       const int row = job.m * block / blocks;
-      rows_of_panel<Tiles, Tiles::rows, Tiles::columns, false>(job, row, job.m * (block + 1) / blocks - row, panel);
+      rows_of_panel<Tiles, Tiles::rows, Tiles::columns>(job, row, job.m * (block + 1) / blocks - row, panel);
     }
   }
 }
 
-static void product_f32(const ProductF32& job, int first, int last) { product<TilesF32>(job, first, last); }
+// `count` rows, at most R, of one panel from input `from` up to `to`.
+template <int R>
+static inline void stretch_of_panel(const ProductF32& job, int row, int count, int panel, int from, int to, float* waiting) {
+  if (count == R) {
+    for (int column = 0; column < kPanel; column += kColumnTile * kLanes)
+      TilesF32::add<R, kColumnTile>(job, row, panel, column, false, from, to, waiting);
+  } else if constexpr (R > 1) {
+    stretch_of_panel<R - 1>(job, row, count, panel, from, to, waiting);
+  }
+}
+
+static void product_f32(const ProductF32& job, int first, int last) {
+  if (job.m <= kRowTile || job.k <= TilesF32::stretch) return product<TilesF32>(job, first, last);
+  constexpr int kBlocks = 12;  // rows of tiles that pass together
+  alignas(64) float waiting[kBlocks * kRowTile * kPanel];
+  const int blocks = (job.m + kRowTile - 1) / kRowTile;
+  for (int panel = first; panel < last; ++panel)
+    for (int start = 0; start < blocks; start += kBlocks) {
+      const int end = blocks - start < kBlocks ? blocks : start + kBlocks;
+      for (int from = 0; from < job.k; from += TilesF32::stretch) {
+        const int to = job.k - from < TilesF32::stretch ? job.k : from + TilesF32::stretch;
+        for (int block = start; block < end; ++block) {
+          const int row = job.m * block / blocks;
+          stretch_of_panel<kRowTile>(job, row, job.m * (block + 1) / blocks - row, panel, from, to, waiting + (block - start) * kRowTile * kPanel);
+        }
+      }
+    }
+}
 static void product_bf16(const ProductBf16& job, int first, int last) { product<TilesBf16>(job, first, last); }
 static void product_i8(const ProductI8& job, int first, int last) { product<TilesI8>(job, first, last); }
 static void product_i4(const ProductI4& job, int first, int last) { product<TilesI4>(job, first, last); }
@@ -254,25 +327,28 @@ static void product_i4(const ProductI4& job, int first, int last) { product<Tile
 // ---- rows --------------------------------------------------------------------------------------------------------
 
 static void quantize_row(const float* x, int k, int k_padded, int group, std::int8_t* q, float* scale, std::int32_t* sum) {
+  F poison = f_set(0.0f);  // not a number once any input is infinite or not a number
   for (int start = 0, g = 0; start < k_padded; start += group, ++g) {
     const int end = k_padded - start < group ? k_padded : start + group;
-    F largest = f_set(0.0f), poison = f_set(0.0f);
+    const auto load = [&](int i) { return i + kLanes <= k ? f_load(x + i) : f_load_n(x + i, k < i ? 0 : k - i, 0.0f); };
+    F largest = f_set(0.0f);
     for (int i = start; i < end; i += kLanes) {
-      const F v = f_load_n(x + i, k - i < 0 ? 0 : k - i < kLanes ? k - i : kLanes, 0.0f);
+      const F v = load(i);
       largest = f_max(largest, f_abs(v));
-      poison = f_fma(v, f_set(0.0f), poison);  // not a number once any input is infinite or not a number
+      poison = f_fma(v, f_set(0.0f), poison);
     }
     const float top = f_hmax(largest);
-    scale[g] = top / 127.0f + f_sum(poison);
+    scale[g] = top * (1.0f / 127.0f);
     const F inverse = f_set(top > 0.0f ? 127.0f / top : 0.0f);
-    std::int32_t total = 0;
+    F total = f_set(0.0f);  // of whole numbers, few enough to be exact
     for (int i = start; i < end; i += kLanes) {
-      const F v = f_mul(f_load_n(x + i, k - i < 0 ? 0 : k - i < kLanes ? k - i : kLanes, 0.0f), inverse);
-      f_store_s8(q + i, f_min(f_max(v, f_set(-127.0f)), f_set(127.0f)));
-      for (int j = 0; j < kLanes; ++j) total += q[i + j];
+      const F whole = f_rint(f_min(f_max(f_mul(load(i), inverse), f_set(-127.0f)), f_set(127.0f)));
+      f_store_s8(q + i, whole);
+      total = f_add(total, whole);
     }
-    sum[g] = total;
+    sum[g] = static_cast<std::int32_t>(f_sum(total));
   }
+  scale[0] += f_sum(poison);
 }
 
 static void round_row(const float* x, int k, int k_padded, std::uint16_t* out) {
@@ -313,45 +389,58 @@ static void layer_norm(const float* x, const float* gain, const float* bias, flo
 static inline F load_element(const float* p) { return f_load(p); }
 static inline F load_element(const std::uint16_t* p) { return f_load_bf16(p); }
 
+// What the next stretch of a loop over the cache will read: its pages lie far apart, out of the sight of the processor's own
+// prefetcher.
+template <class Element>
+static inline void fetch_page(const Element* p, int elements) {
+  for (std::ptrdiff_t at = 0; at < static_cast<std::ptrdiff_t>(elements * sizeof(Element)); at += 64) prefetch(reinterpret_cast<const char*>(p) + at);
+}
+
 // query . key of Q queries and B times kLanes positions of one page: lanes run over positions, the sum runs over head_dim
 // upwards.
 template <class Element, int Q, int B>
 static inline void block_scores(const Attend& job, int query, const Element* keys, float* scores) {
   F sum[Q][B];
-  for (int q = 0; q < Q; ++q)
-    for (int b = 0; b < B; ++b) sum[q][b] = f_set(0.0f);
+  EACH(q, Q) {
+    EACH(b, B) { sum[q][b] = f_set(0.0f); };
+  };
   const float* x = job.query + query * job.query_stride;
   for (int d = 0; d < job.head_dim; ++d)
-    for (int b = 0; b < B; ++b) {
+    EACH(b, B) {
       const F key = load_element(keys + (b * job.head_dim + d) * kLanes);
-      for (int q = 0; q < Q; ++q) sum[q][b] = f_fma(f_set(x[q * job.query_stride + d]), key, sum[q][b]);
-    }
-  for (int q = 0; q < Q; ++q)
-    for (int b = 0; b < B; ++b) f_store(scores + q * job.score_stride + b * kLanes, f_mul(sum[q][b], f_set(job.scale)));
+      EACH(q, Q) { sum[q][b] = f_fma(f_set(x[q * job.query_stride + d]), key, sum[q][b]); };
+    };
+  EACH(q, Q) {
+    EACH(b, B) { f_store(scores + q * job.score_stride + b * kLanes, f_mul(sum[q][b], f_set(job.scale))); };
+  };
 }
 
 // The weighted sums of the values of Q queries, C vectors of the head from `column`; positions are added upwards.
 template <class Element, int Q, int C>
 static inline void weighted_values(const Attend& job, int query, int column, const float* factor) {
   F sum[Q][C];
-  for (int q = 0; q < Q; ++q)
-    for (int c = 0; c < C; ++c) sum[q][c] = f_set(0.0f);
+  EACH(q, Q) {
+    EACH(c, C) { sum[q][c] = f_set(0.0f); };
+  };
   const int visible = job.visible + query + Q - 1;  // to an earlier query of the tile the last ones weigh nothing
   for (int page = 0; page * kPage < visible; ++page) {
     const Element* v = static_cast<const Element*>(job.pages[page]) + job.value_offset + column;
+    if (Q == 1 && column == 0 && (page + 1) * kPage < visible)
+      fetch_page(static_cast<const Element*>(job.pages[page + 1]) + job.value_offset, kPage * job.value_stride);
     const float* p = job.scores + page * kPage;
     const int count = visible - page * kPage < kPage ? visible - page * kPage : kPage;
     for (int t = 0; t < count; ++t, v += job.value_stride)
-      for (int c = 0; c < C; ++c) {
+      EACH(c, C) {
         const F value = load_element(v + c * kLanes);
-        for (int q = 0; q < Q; ++q) sum[q][c] = f_fma(f_set(p[q * job.score_stride + t]), value, sum[q][c]);
-      }
+        EACH(q, Q) { sum[q][c] = f_fma(f_set(p[q * job.score_stride + t]), value, sum[q][c]); };
+      };
   }
-  for (int q = 0; q < Q; ++q)
-    for (int c = 0; c < C; ++c) {
+  EACH(q, Q) {
+    EACH(c, C) {
       const int at = column + c * kLanes, left = job.head_dim - at;
       f_store_n(job.out + (query + q) * job.out_stride + at, f_mul(sum[q][c], f_set(factor[q])), left < kLanes ? left : kLanes);
-    }
+    };
+  };
 }
 
 // Softmax over the scores of one query, without the division: returns the factor that makes the sum one.
@@ -376,14 +465,18 @@ static inline float soften(float* scores, int visible, int stored) {
 
 template <class Element, int Q, int C>
 static inline void attend_tile(const Attend& job, int query) {
-  constexpr int B = Q == 1 ? kPage / kLanes : 1;  // one query alone needs several sums to keep the adders busy
+  constexpr int B = kPage / kLanes;
   const int visible = job.visible + query, stored = round_up(visible + Q - 1, B * kLanes);
   for (int t = 0; t < stored; t += B * kLanes) {
     const Element* keys = static_cast<const Element*>(job.pages[t / kPage]) + job.key_offset + t % kPage * job.head_dim;
+    if (Q == 1) {
+      if (t + kPage < visible) fetch_page(static_cast<const Element*>(job.pages[t / kPage + 1]) + job.key_offset, kPage * job.head_dim);
+      else fetch_page(static_cast<const Element*>(job.pages[0]) + job.value_offset, kPage * job.value_stride);
+    }
     block_scores<Element, Q, B>(job, query, keys, job.scores + t);
   }
   float factor[Q];
-  for (int q = 0; q < Q; ++q) factor[q] = soften(job.scores + q * job.score_stride, visible + q, stored);
+  EACH(q, Q) { factor[q] = soften(job.scores + q * job.score_stride, visible + q, stored); };
   int column = 0;
   for (; column + C * kLanes <= job.value_stride; column += C * kLanes) weighted_values<Element, Q, C>(job, query, column, factor);
   for (; column < job.value_stride; column += kLanes) weighted_values<Element, Q, 1>(job, query, column, factor);

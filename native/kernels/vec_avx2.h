@@ -127,5 +127,5 @@ static inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char
 // Tiles of rows by vectors of columns, for sixteen registers, two to a vector.
 constexpr int kFewRows = 1;
 constexpr int kRowTile = 6, kColumnTile = 1;
-constexpr int kRowTileSplit = 2, kColumnTileSplit = 1;
+constexpr int kRowTileBf16 = 2, kRowTileI4 = 2;  // these need several accumulators an element
 constexpr int kQueryTile = 4, kValueTile = 1;

@@ -64,8 +64,12 @@ static inline Quad quad_set(const std::int8_t* x) {
 // The weights carry an offset; a sum starts at what takes it off again, which is exact.
 static inline I i_start_u8(std::int32_t sum) { return _mm512_set1_epi32(-kOffsetI8 * sum); }
 static inline I i_start_u4(std::int32_t sum) { return _mm512_set1_epi32(-kOffsetI4 * sum); }
-static inline I i_dot_u8(I acc, W w, Quad x) { return _mm512_dpbusd_epi32(acc, w, x); }
-static inline I i_dot_u4(I acc, W w, Quad x) { return _mm512_dpbusd_epi32(acc, w, x); }
+// _mm512_dpbusd_epi32(acc, w, x), in assembly: around that intrinsic GCC 12 copies every sum from register to register.
+static inline I i_dot_u8(I acc, W w, Quad x) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(w), "v"(x));
+  return acc;
+}
+static inline I i_dot_u4(I acc, W w, Quad x) { return i_dot_u8(acc, w, x); }
 static inline I i_load(const std::int32_t* p) { return _mm512_loadu_si512(p); }
 static inline I i_add(I a, I b) { return _mm512_add_epi32(a, b); }
 static inline F i_float(I a) { return _mm512_cvtepi32_ps(a); }
@@ -78,5 +82,5 @@ static inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char
 // needs fewer of them per second.
 constexpr int kFewRows = 6;         // up to here a product takes all columns of a panel at once
 constexpr int kRowTile = 12, kColumnTile = 2;
-constexpr int kRowTileSplit = 4, kColumnTileSplit = 2;  // for products with several accumulators an element (bf16, int4)
+constexpr int kRowTileBf16 = 4, kRowTileI4 = 6;  // these need several accumulators an element
 constexpr int kQueryTile = 8, kValueTile = 2;

@@ -106,5 +106,5 @@ static inline void prefetch(const void* p) { __builtin_prefetch(p); }
 
 constexpr int kFewRows = 1;         // up to here a product takes all columns of a panel at once
 constexpr int kRowTile = 4, kColumnTile = 1;  // rows and vectors of columns at once when there are more
-constexpr int kRowTileSplit = 2, kColumnTileSplit = 1;  // for products with several accumulators an element (bf16, int4)
+constexpr int kRowTileBf16 = 2, kRowTileI4 = 2;  // these need several accumulators an element
 constexpr int kQueryTile = 4, kValueTile = 1;  // queries at once, and vectors of their values
