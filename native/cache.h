@@ -3,7 +3,9 @@
 // A fork shares every page; a page is copied when one of its owners writes to it. Knows nothing of tokens.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "kernels/kernels.h"
@@ -31,6 +33,9 @@ class Cache {
   int length() const { return length_; }
   const CacheShape& shape() const { return shape_; }
   std::size_t bytes() const { return pages_.size() * static_cast<std::size_t>(shape_.page_floats()) * 4; }
+
+  // Address and bytes of each page; forks name the pages that they share alike.
+  std::vector<std::pair<std::uintptr_t, std::size_t>> pages() const;
 
   // Forgets every position from `length` on.
   void crop(int length);

@@ -14,7 +14,8 @@ import pytest
 
 from gpt2lab import _native
 from gpt2lab.engine.beam import beam_search
-from gpt2lab.engine.generate import Batch, Job, Output
+from gpt2lab.engine.generate import Batch
+from gpt2lab.engine.jobs import Job, Output
 from gpt2lab.engine.native import NativeBackend
 from gpt2lab.engine.params import SamplingParams
 from gpt2lab.model.config import GPT2Config

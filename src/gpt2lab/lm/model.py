@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from gpt2lab import checkpoint
 from gpt2lab.engine.beam import beam_search
-from gpt2lab.engine.generate import Batch, Job, Output, check_prompt
+from gpt2lab.engine.generate import Batch
+from gpt2lab.engine.jobs import Job, Output, check_prompt
 from gpt2lab.engine.native import NativeBackend
 from gpt2lab.engine.params import SamplingParams, check_names, check_whole
 from gpt2lab.engine.protocol import Backend, Ids

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gpt2lab.engine.beam import beam_search
-from gpt2lab.engine.generate import Batch, Job, Output
+from gpt2lab.engine.generate import Batch
+from gpt2lab.engine.jobs import Job, Output
 from gpt2lab.engine.params import SamplingParams
 from gpt2lab.engine.protocol import Backend
 from gpt2lab.engine.score import score_ids
