@@ -31,7 +31,7 @@ class PromptLookup {
   static constexpr int kLookBack = 4096; // how far back places are looked for
 
   int most_;
-  float chance_[kLongest] = {0.3f, 0.5f, 0.7f};  // that a guessed token is kept, after 1, 2, 3 equal tokens
+  float chance_[kLongest] = {0.2f, 0.4f, 0.6f};  // that a guessed token is kept, after 1, 2, 3 equal tokens
   int matched_ = 0;                              // equal tokens in front of the current guess
   int worthwhile_ = 0;
   std::size_t judged_ = 0;

@@ -7,7 +7,7 @@ namespace gpt2lab {
 namespace {
 
 constexpr int kChunkRows = 192;   // tokens computed together; bounds the scratch memory of a prompt of any length
-constexpr double kRowCost = 0.2;  // of one more row in a step, over that of the weights which all rows share; guides guessing alone
+constexpr double kRowCost = 0.25; // of one more row in a step, over that of the weights which all rows share; guides guessing alone
 constexpr int kPrivateRows = 4;   // up to here every thread normalises all rows for itself, which saves a barrier
 
 }  // namespace

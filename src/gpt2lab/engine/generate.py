@@ -81,8 +81,9 @@ class Batch:
                 part = text.report()
                 self._parts[job].append(part)
                 yield part
-                if part.finish or job in self._stopped:
-                    text.remember_in(self._prefixes)
+                ended = part.finish != "" or job in self._stopped
+                text.remember_in(self._prefixes, ended=ended)
+                if ended:
                     self._parts[job][-1] = part._replace(finish=part.finish or "stop")
                     del self._active[job]
 

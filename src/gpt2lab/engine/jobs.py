@@ -83,6 +83,7 @@ class Text:
 
     def __init__(self, number: int, job: Job, sequence: TextSequence) -> None:
         self.number, self.job, self.sequence = number, job, sequence
+        self.reading = True  # its prompt, of which nothing has been left to others yet
         self._reported = 0
         self._stopped = False
 
@@ -119,10 +120,12 @@ class Text:
         logprobs, tops = sequence.logprobs_from(first), sequence.top_logprobs_from(first)
         return Progress(self.number, ids[:count], finish, logprobs[:count], tops[:count])
 
-    def remember_in(self, prefixes: PrefixCache | None) -> None:
-        """Leave what was computed of it to texts that begin alike."""
-        if prefixes is not None:
-            prefixes.add(*self.sequence.snapshot())
+    def remember_in(self, prefixes: PrefixCache | None, *, ended: bool) -> None:
+        """Leave what was computed to texts that begin alike: the prompt once it has been read, and all at the end."""
+        if ended or (self.reading and self.sequence.due <= 1):
+            self.reading = False
+            if prefixes is not None:
+                prefixes.add(*self.sequence.snapshot())
 
     def _finish(self, new_ids: Sequence[int]) -> str:
         """Return the engine's word for the end of a sequence in the words of `Output.finish`, "" while it runs."""

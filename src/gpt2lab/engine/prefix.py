@@ -1,8 +1,8 @@
 """Computation of earlier texts, kept for texts that begin alike: a radix tree of token ids with caches at its leaves.
 
-After RadixAttention (Zheng et al. 2024, "SGLang", section 3), on caches that share pages: what a leaf holds serves every
-beginning of its text. What was not used for longest goes first when memory is short. Knows ids and caches, no models: one
-`PrefixCache` belongs to one backend. Any thread may use it.
+After RadixAttention (Zheng et al. 2024, "SGLang", section 3), on caches that share pages: what a leaf holds serves
+every beginning of its text. What was not used for longest goes first when memory is short. Knows ids and caches, no
+models: one `PrefixCache` belongs to one backend. Any thread may use it.
 """
 
 from __future__ import annotations

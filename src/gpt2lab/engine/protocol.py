@@ -124,7 +124,8 @@ class Backend(Protocol):
         """Compute prompts but for their last token, so that forks made afterwards share the work."""
 
     def decode(self, sequences: Sequence[TextSequence], steps: int, budget: int = UNBOUNDED) -> None:
-        """Take `steps` steps; in each every running sequence grows by a token, or more where prompt lookup guesses right.
+        """Take `steps` steps, in each of which every running sequence grows by a token, or more where prompt lookup
+        guesses right.
 
         Sequences with more than one token `due` read them first, at most `budget` of them in a step (all sequences
         together, the first ones first), and grow in the step that reads the last one.
