@@ -20,7 +20,7 @@ from gpt2lab.engine.ticket import Ticket
 from gpt2lab.errors import CheckpointError, ConfigError, RequestError
 
 _MAX_BURST = 64
-_WORTH_WAITING = 32  # tokens that another text is about to compute and that one would rather share than compute too
+_WORTH_SHARING = 8  # tokens that another text computes and that are rather shared than computed again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,7 @@ class RunningTexts:
     def _is_coming(self, window: Ids) -> bool:
         """Whether a running text is about to read much of what this one begins with."""
         return any(
-            min(shared_length(entry.window, window), len(window) - 1) - entry.read >= _WORTH_WAITING
+            min(shared_length(entry.window, window), len(window) - 1) - entry.read >= _WORTH_SHARING
             for entry in self._entries
             if entry.text.reading
         )
@@ -147,7 +147,7 @@ class RunningTexts:
         best, length = None, 0 if known is None else known.length
         for other in self._entries:
             shared = min(shared_length(other.window, window), other.read)
-            if shared > length:
+            if shared - length >= _WORTH_SHARING:
                 best, length = other, shared
         if best is None:
             return known

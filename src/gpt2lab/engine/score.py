@@ -82,6 +82,7 @@ def score_pieces(
     before = ids[:-1] if context is None else np.concatenate([np.asarray([context], np.int32), ids[:-1]])
     targets = ids[first:]
     most = n_positions if piece is None else piece
+    check_whole("piece", most, 1)
     start = done = 0
     while done < len(targets):
         cache = backend.new_cache()
