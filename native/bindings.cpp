@@ -331,7 +331,7 @@ void bind_model(nb::module_& m) {
         model.forward({span}, {});
       }, "cache"_a, "ids"_a)
       .def("prefill", &Model::prefill, "sequences"_a, nb::call_guard<nb::gil_scoped_release>())
-      .def("decode", &Model::decode, "sequences"_a, "steps"_a, "budget"_a, nb::call_guard<nb::gil_scoped_release>());
+      .def("decode", &Model::decode, "sequences"_a, "steps"_a, "budget"_a, "seconds"_a, nb::call_guard<nb::gil_scoped_release>());
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "model.h"
 
 #include <algorithm>
+#include <chrono>
 #include <stdexcept>
 
 namespace gpt2lab {
@@ -235,34 +236,41 @@ void Model::prefill(const std::vector<Sequence*>& sequences) {
   forward(spans, {});
 }
 
-void Model::decode(const std::vector<Sequence*>& sequences, int steps, int budget) {
+int Model::decode(const std::vector<Sequence*>& sequences, int steps, int budget, double seconds) {
+  const auto started = std::chrono::steady_clock::now();
+  for (int taken = 0; taken < steps; ++taken) {
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - started;
+    if ((taken > 0 && passed.count() >= seconds) || !step(sequences, budget)) return taken;
+  }
+  return steps;
+}
+
+// Returns whether there was anything left to compute.
+bool Model::step(const std::vector<Sequence*>& sequences, int budget) {
   std::vector<Sequence*> fed, owner;  // owner[row] for each wanted row
   std::vector<Span> spans;
-  for (int step = 0; step < steps; ++step) {
-    fed.clear(), owner.clear(), spans.clear();
-    const auto running = std::count_if(sequences.begin(), sequences.end(), [](const Sequence* s) { return s->running(); });
-    const double cost = kRowCost * static_cast<double>(running);
-    int left = budget;
-    for (Sequence* s : sequences) {
-      if (!s->running()) continue;
-      const Feed feed = s->next(left, cost / (1.0 + cost));
-      if (feed.count == 0) continue;
-      fed.push_back(s);
-      spans.push_back({&s->cache(), feed.ids, feed.count, feed.wanted});
-      owner.insert(owner.end(), static_cast<std::size_t>(feed.wanted), s);
-    }
-    if (spans.empty()) return;
-    forward(spans, [&](int rank, int members, int count, const int* row, const float* logits, std::ptrdiff_t stride) {
-      const auto of = [&](int i) { return owner[static_cast<std::size_t>(row[i])]; };
-      const auto whole = [&](int cut) {  // rows of one sequence follow each other on one thread
-        while (cut > 0 && cut < count && of(cut) == of(cut - 1)) ++cut;
-        return cut;
-      };
-      const Share share = share_of(count, rank, members);
-      for (int i = whole(share.first); i < whole(share.last); ++i) of(i)->accept(logits + i * stride, config_.vocab_size, sampler(rank), kernels_);
-    });
-    for (Sequence* s : fed) s->settle();
+  const auto running = std::count_if(sequences.begin(), sequences.end(), [](const Sequence* s) { return s->running(); });
+  const double cost = kRowCost * static_cast<double>(running);
+  for (Sequence* s : sequences) {
+    if (!s->running()) continue;
+    const Feed feed = s->next(budget, cost / (1.0 + cost));
+    if (feed.count == 0) continue;
+    fed.push_back(s);
+    spans.push_back({&s->cache(), feed.ids, feed.count, feed.wanted});
+    owner.insert(owner.end(), static_cast<std::size_t>(feed.wanted), s);
   }
+  if (spans.empty()) return false;
+  forward(spans, [&](int rank, int members, int count, const int* row, const float* logits, std::ptrdiff_t stride) {
+    const auto of = [&](int i) { return owner[static_cast<std::size_t>(row[i])]; };
+    const auto whole = [&](int cut) {  // rows of one sequence follow each other on one thread
+      while (cut > 0 && cut < count && of(cut) == of(cut - 1)) ++cut;
+      return cut;
+    };
+    const Share share = share_of(count, rank, members);
+    for (int i = whole(share.first); i < whole(share.last); ++i) of(i)->accept(logits + i * stride, config_.vocab_size, sampler(rank), kernels_);
+  });
+  for (Sequence* s : fed) s->settle();
+  return true;
 }
 
 }  // namespace gpt2lab

@@ -62,13 +62,16 @@ class Model {
   // Feeds all but the last pending token of each sequence, so that forks made afterwards share the work.
   void prefill(const std::vector<Sequence*>& sequences);
 
-  // `steps` steps: in each every running sequence goes on by one token, or more where a guess of its lookup holds. Those
-  // with more than one token to be read (prompts, windows that moved) read `budget` of them in a step, first come first.
-  void decode(const std::vector<Sequence*>& sequences, int steps, int budget);
+  // Up to `steps` steps, none of which begins after `seconds` except the first; returns their number. In each every
+  // running sequence goes on by one token, or more where a guess of its lookup holds. Those with more than one token to
+  // be read (prompts, windows that moved) read `budget` of them in a step, first come first.
+  int decode(const std::vector<Sequence*>& sequences, int steps, int budget, double seconds);
 
   Sampler& sampler(int rank) { return samplers_[static_cast<std::size_t>(rank)]; }
 
  private:
+  bool step(const std::vector<Sequence*>& sequences, int budget);
+
   struct Norm {
     Array<float> gain, bias;
   };

@@ -64,7 +64,6 @@ class Batch:
     def __iter__(self) -> Iterator[Progress]:
         waiting = iter(range(len(self._jobs)))
         started = time.monotonic()
-        burst = 1
         while True:
             while len(self._active) < self._size and (job := next(waiting, None)) is not None:
                 self._active[job] = self._admit(job)
@@ -72,10 +71,10 @@ class Batch:
                     self._active[job].stop()
             if not self._active:
                 return
-            before = time.monotonic()
-            self._backend.decode([text.sequence for text in self._active.values()], burst)
+            texts = self._active.values()
+            steps = 1 if any(text.reading for text in texts) else self._max_burst
+            self._backend.decode([text.sequence for text in texts], steps, seconds=_BURST_SECONDS)
             now = time.monotonic()
-            burst = min(burst * 2, self._max_burst) if now - before < _BURST_SECONDS / 2 else max(burst // 2, 1)
             for job, text in list(self._active.items()):
                 text.stop_if_late(now - started)
                 part = text.report()

@@ -5,6 +5,7 @@ Chooses kernels, threads and precision, checks what the C++ side takes for grant
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
@@ -134,9 +135,11 @@ class NativeBackend:
         """See `Backend.prefill`."""
         self._model.prefill(list(sequences))
 
-    def decode(self, sequences: Sequence[TextSequence], steps: int, budget: int = UNBOUNDED) -> None:
+    def decode(
+        self, sequences: Sequence[TextSequence], steps: int, *, budget: int = UNBOUNDED, seconds: float = math.inf
+    ) -> int:
         """See `Backend.decode`."""
-        self._model.decode(list(sequences), steps, max(budget, 1))
+        return int(self._model.decode(list(sequences), steps, max(budget, 1), seconds))
 
 
 def native_params(params: SamplingParams, sample: int = 0) -> Any:

@@ -5,6 +5,7 @@ Ids are one-dimensional int32 arrays; logits are float32.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
@@ -123,10 +124,12 @@ class Backend(Protocol):
     def prefill(self, sequences: Sequence[TextSequence]) -> None:
         """Compute prompts but for their last token, so that forks made afterwards share the work."""
 
-    def decode(self, sequences: Sequence[TextSequence], steps: int, budget: int = UNBOUNDED) -> None:
-        """Take `steps` steps, in each of which every running sequence grows by a token, or more where prompt lookup
-        guesses right.
+    def decode(
+        self, sequences: Sequence[TextSequence], steps: int, *, budget: int = UNBOUNDED, seconds: float = math.inf
+    ) -> int:
+        """Take up to `steps` steps, and return how many; but for the first none begins after `seconds`.
 
-        Sequences with more than one token `due` read them first, at most `budget` of them in a step (all sequences
-        together, the first ones first), and grow in the step that reads the last one.
+        In each step every running sequence grows by a token, or more where prompt lookup guesses right. Sequences with
+        more than one token `due` read them first, at most `budget` of them in a step (all sequences together, the
+        first ones first), and grow in the step that reads the last one.
         """

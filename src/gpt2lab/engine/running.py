@@ -77,7 +77,6 @@ class RunningTexts:
         self._backend, self._limits, self._prefixes = backend, limits, prefixes
         self._room = limits.cached_tokens(backend.config.n_positions)
         self._entries: list[_Entry] = []
-        self._burst = 1
         self._rounds = 0
         self.counts = Counter[str]()
 
@@ -162,12 +161,12 @@ class RunningTexts:
         if self._rounds % 2:  # every other step short prompts pass the long ones; in between, who came first goes first
             reading.sort(key=lambda sequence: sequence.due)
         most = self._limits.step_tokens
-        steps = 1 if reading or hurry else self._burst
-        before = time.monotonic()
-        self._backend.decode([*writing, *reading], steps, max(most - len(writing), most // 3, 1))
-        seconds = (time.monotonic() - before) / steps
-        self._burst = min(max(int(self._limits.report_seconds / max(seconds, 1e-9)), 1), _MAX_BURST)
-        self.counts["steps"] += steps
+        self.counts["steps"] += self._backend.decode(
+            [*writing, *reading],
+            1 if reading or hurry else _MAX_BURST,
+            budget=max(most - len(writing), most // 3, 1),
+            seconds=self._limits.report_seconds,
+        )
 
     def _report(self) -> None:
         """Tell every text's ticket what is new, and let go of those that have ended."""

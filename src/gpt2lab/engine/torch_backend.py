@@ -6,6 +6,8 @@ Float sums on a GPU have no fixed order across batch sizes: the bit-for-bit cont
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -229,14 +231,20 @@ class TorchBackend:
             if len(pending) > 1:
                 self.feed(sequence.cache, pending[:-1])
 
-    def decode(self, sequences: Sequence[TextSequence], steps: int, budget: int = UNBOUNDED) -> None:
+    def decode(
+        self, sequences: Sequence[TextSequence], steps: int, *, budget: int = UNBOUNDED, seconds: float = math.inf
+    ) -> int:
         """See `Backend.decode`; prompt lookup, which changes no token, is not used."""
-        for _ in range(steps):
-            left = budget
-            for sequence in sequences:
+        started = time.monotonic()
+        for taken in range(steps):
+            running = [s for s in sequences if s.running]
+            if not running or (taken > 0 and time.monotonic() - started >= seconds):
+                return taken
+            left = max(budget, 1)
+            for sequence in running:
                 assert isinstance(sequence, _TorchSequence)
-                if sequence.running:
-                    left -= self._advance(sequence, left)
+                left -= self._advance(sequence, left)
+        return steps
 
     def _advance(self, sequence: _TorchSequence, budget: int) -> int:
         """Read what is due, or as much as `budget` allows, and choose a token; return what that took of the budget."""

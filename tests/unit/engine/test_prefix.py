@@ -240,7 +240,7 @@ def test_a_cache_of_another_models_shape_is_refused(backend: NativeBackend) -> N
 def test_a_snapshot_holds_what_has_been_read(backend: NativeBackend) -> None:
     sequence = backend.sequence(prompt(60), PARAMS.replaced({"max_new_tokens": 100}), 0)
     for steps in (0, 1, 1, 20, 40):
-        backend.decode([sequence], steps, 25)
+        backend.decode([sequence], steps, budget=25)
         held, cache = sequence.snapshot()
         assert len(held) == cache.length
         if cache.length:

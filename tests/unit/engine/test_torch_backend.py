@@ -68,7 +68,7 @@ def test_snapshots_and_what_is_due_agree(backends: tuple[Backend, Backend]) -> N
     own, other = (backend.sequence(prompt, PARAMS.replaced({"stop_ids": ()}), 0) for backend in backends)
     for steps, budget in ((0, 1), (1, 20), (1, 20), (1, 20), (6, 1), (1, 30), (30, 40), (200, 1)):
         for backend, sequence in zip(backends, (own, other), strict=True):
-            backend.decode([sequence], steps, budget)
+            backend.decode([sequence], steps, budget=budget)
         assert own.due == other.due
         assert own.generated == other.generated
         (held, cache), (other_held, other_cache) = own.snapshot(), other.snapshot()
