@@ -76,7 +76,7 @@ const char* finish_name(Finish finish) {
 
 std::vector<int> to_vector(const Ids& ids) { return {ids.data(), ids.data() + ids.size()}; }
 
-// New ids for a cache, or std::invalid_argument: whatever is asked, nothing outside of the weights is read.
+// New ids for a cache, none of whose logits are wanted yet, or std::invalid_argument: whatever is asked, nothing outside of the weights is read.
 Span checked_span(const Model& model, Cache& cache, const Ids& ids) {
   const ModelConfig& config = model.config();
   if (ids.size() == 0) throw std::invalid_argument("There are no ids.");
@@ -87,7 +87,7 @@ Span checked_span(const Model& model, Cache& cache, const Ids& ids) {
   for (std::size_t i = 0; i < ids.size(); ++i)
     if (ids.data()[i] < 0 || ids.data()[i] >= config.vocab_size)
       throw std::invalid_argument("Token id " + std::to_string(ids.data()[i]) + " is not one of the model's: 0 to " + std::to_string(config.vocab_size - 1) + ".");
-  return {&cache, ids.data(), static_cast<int>(ids.size())};
+  return {&cache, ids.data(), static_cast<int>(ids.size()), 0};
 }
 
 std::vector<Span> checked_spans(const Model& model, const std::vector<Cache*>& caches, const std::vector<Ids>& ids) {
@@ -102,17 +102,17 @@ std::vector<Span> checked_spans(const Model& model, const std::vector<Cache*>& c
 
 // Logits of the last, or of all, tokens of each span: (rows, vocab_size).
 nb::object forward(Model& model, const std::vector<Cache*>& caches, const std::vector<Ids>& ids, bool all) {
-  const auto spans = checked_spans(model, caches, ids);
-  std::size_t rows = spans.size();
-  if (all) {
-    rows = 0;
-    for (const auto& s : spans) rows += static_cast<std::size_t>(s.count);
+  auto spans = checked_spans(model, caches, ids);
+  std::size_t rows = 0;
+  for (auto& s : spans) {
+    s.wanted = all ? s.count : 1;
+    rows += static_cast<std::size_t>(s.wanted);
   }
   const auto width = static_cast<std::size_t>(model.config().vocab_size);
   std::vector<float> out(rows * width);
   {
     nb::gil_scoped_release release;
-    model.forward(spans, all ? Rows::all : Rows::last, [&](int rank, int members, int count, const int* row, const float* logits, std::ptrdiff_t stride) {
+    model.forward(spans, [&](int rank, int members, int count, const int* row, const float* logits, std::ptrdiff_t stride) {
       const Share share = share_of(count, rank, members);
       for (int i = share.first; i < share.last; ++i)
         std::copy_n(logits + i * stride, width, out.data() + static_cast<std::size_t>(row[i]) * width);
@@ -128,7 +128,7 @@ nb::object hidden(Model& model, Cache& cache, const Ids& ids, int layer) {
   std::vector<float> out(ids.size() * width);
   {
     nb::gil_scoped_release release;
-    model.forward({span}, Rows::none, {}, {layer, out.data()});
+    model.forward({span}, {}, {layer, out.data()});
   }
   return nb::cast(to_numpy(std::move(out), {ids.size(), width}));
 }
@@ -138,7 +138,8 @@ nb::object hidden(Model& model, Cache& cache, const Ids& ids, int layer) {
 nb::tuple score(Model& model, Cache& cache, const Ids& ids, const Ids& targets, int k) {
   const std::size_t n = ids.size();
   const int vocabulary = model.config().vocab_size;
-  const Span span = checked_span(model, cache, ids);
+  Span span = checked_span(model, cache, ids);
+  span.wanted = span.count;
   const bool known = std::all_of(targets.data(), targets.data() + targets.size(), [&](std::int32_t id) { return id >= 0 && id < vocabulary; });
   if (targets.size() != n || !known) throw std::invalid_argument("As many targets as ids are needed, each one of the model's ids.");
   const auto width = static_cast<std::size_t>(std::min(std::max(k, 0), vocabulary));
@@ -147,7 +148,7 @@ nb::tuple score(Model& model, Cache& cache, const Ids& ids, const Ids& targets, 
   {
     nb::gil_scoped_release release;
     const Kernels& kernels = model.kernels();
-    model.forward({span}, Rows::all, [&](int rank, int members, int count, const int* row, const float* logits, std::ptrdiff_t stride) {
+    model.forward({span}, [&](int rank, int members, int count, const int* row, const float* logits, std::ptrdiff_t stride) {
       const Share share = share_of(count, rank, members);
       for (int i = share.first; i < share.last; ++i) {
         const float* l = logits + i * stride;
@@ -249,32 +250,53 @@ void bind_params(nb::module_& m) {
       .def_rw("stop_ids", &SamplingParams::stop_ids)
       .def_rw("seed", &SamplingParams::seed)
       .def_rw("sample", &SamplingParams::sample)
-      .def_rw("top_logprobs", &SamplingParams::top_logprobs);
+      .def_rw("top_logprobs", &SamplingParams::top_logprobs)
+      .def_rw("prompt_lookup", &SamplingParams::prompt_lookup);
+}
+
+// The values of index `first` and after it.
+template <class T>
+std::vector<T> from(const std::vector<T>& values, std::size_t first) {
+  return {values.begin() + static_cast<std::ptrdiff_t>(std::min(first, values.size())), values.end()};
+}
+
+Cache first_cache(const Model* model, const Cache* given) {
+  const CacheShape shape = model ? model->config().cache_shape() : CacheShape{0, 0, 0, false};
+  if (given && !(given->shape() == shape)) throw std::invalid_argument("The cache is that of a model of another shape.");
+  return given ? *given : Cache(shape);
 }
 
 void bind_sequence(nb::module_& m) {
   nb::class_<Sequence>(m, "Sequence")
       .def("__init__",
-           [](Sequence* self, const Ids& prompt, int max_new_tokens, const SamplingParams& params, int positions, int stride, const Model* model) {
-             const CacheShape shape = model ? model->config().cache_shape() : CacheShape{0, 0, 0, false};
-             new (self) Sequence(to_vector(prompt), max_new_tokens, params, {positions, stride}, shape);
+           [](Sequence* self, const Ids& prompt, int max_new_tokens, const SamplingParams& params, int positions, int stride, const Model* model, const Cache* cache) {
+             new (self) Sequence(to_vector(prompt), max_new_tokens, params, {positions, stride}, first_cache(model, cache));
            },
-           "prompt"_a, "max_new_tokens"_a, "params"_a, "positions"_a, "stride"_a, "model"_a.none())
+           "prompt"_a, "max_new_tokens"_a, "params"_a, "positions"_a, "stride"_a, "model"_a.none(), "cache"_a.none() = nb::none())
       .def("fork", &Sequence::fork, "sample"_a)
       .def("stop", &Sequence::stop)
       .def_prop_ro("running", &Sequence::running)
       .def_prop_ro("finish", [](const Sequence& s) { return finish_name(s.finish()); })
       .def_prop_ro("prompt_length", &Sequence::prompt_length)
       .def_prop_ro("generated", [](const Sequence& s) { return static_cast<int>(s.ids().size()) - s.prompt_length(); })
-      .def("ids_from", [](const Sequence& s, int first) { 
-        const auto from = std::min(static_cast<std::size_t>(std::max(first, 0)), s.ids().size());
-        return std::vector<int>(s.ids().begin() + static_cast<std::ptrdiff_t>(from), s.ids().end());
-      }, "first"_a)
-      .def_prop_ro("logprobs", [](const Sequence& s) { return s.logprobs(); })
-      .def_prop_ro("top_logprobs", [](const Sequence& s) {
-        std::vector<std::pair<int, float>> out;
-        for (const auto& c : s.top_logprobs()) out.emplace_back(c.id, c.value);
+      .def_prop_ro("due", [](const Sequence& s) { return static_cast<int>(s.ids().size()) - s.window_start() - s.cached(); })
+      .def_prop_ro("lookups", [](const Sequence& s) { return std::make_pair(s.lookup().proposed(), s.lookup().kept()); })
+      .def("ids_from", [](const Sequence& s, std::size_t first) { return from(s.ids(), first); }, "first"_a)
+      .def("logprobs_from", [](const Sequence& s, std::size_t first) { return from(s.logprobs(), first); }, "first"_a)
+      .def("top_logprobs_from", [](const Sequence& s, std::size_t first) {
+        const std::size_t n = s.logprobs().size(), k = n == 0 ? 0 : s.top_logprobs().size() / n;
+        std::vector<std::vector<std::pair<int, float>>> out(k == 0 || first >= n ? 0 : n - first);
+        for (std::size_t i = 0; i < out.size(); ++i)
+          for (std::size_t j = 0; j < k; ++j) {
+            const Candidate& c = s.top_logprobs()[(first + i) * k + j];
+            out[i].emplace_back(c.id, c.value);
+          }
         return out;
+      }, "first"_a)
+      .def("snapshot", [](Sequence& s) {
+        const std::vector<int>& ids = s.ids();
+        const auto first = ids.begin() + s.window_start();
+        return std::make_pair(nb::cast(to_numpy(std::vector<int>(first, first + s.cached()))), s.cached() > 0 ? Cache(s.cache()) : Cache(s.cache().shape()));
       })
       .def_prop_ro("cache_bytes", [](Sequence& s) { return s.cache().bytes(); })
       .def("accept", [](Sequence& s, const FloatRow& logits, const std::string& isa) {
@@ -288,6 +310,7 @@ void bind_model(nb::module_& m) {
   nb::class_<Cache>(m, "Cache")
       .def_prop_ro("length", &Cache::length)
       .def_prop_ro("nbytes", &Cache::bytes)
+      .def("pages", &Cache::pages)
       .def("crop", &Cache::crop, "length"_a)
       .def("fork", [](const Cache& c) { return Cache(c); });
 
@@ -326,10 +349,10 @@ void bind_model(nb::module_& m) {
       .def("feed", [](Model& model, Cache& cache, const Ids& ids) {
         const Span span = checked_span(model, cache, ids);
         nb::gil_scoped_release release;
-        model.forward({span}, Rows::none, {});
+        model.forward({span}, {});
       }, "cache"_a, "ids"_a)
       .def("prefill", &Model::prefill, "sequences"_a, nb::call_guard<nb::gil_scoped_release>())
-      .def("decode", &Model::decode, "sequences"_a, "steps"_a, nb::call_guard<nb::gil_scoped_release>());
+      .def("decode", &Model::decode, "sequences"_a, "steps"_a, "budget"_a, "seconds"_a, nb::call_guard<nb::gil_scoped_release>());
 }
 
 }  // namespace

@@ -5,6 +5,12 @@
 
 namespace gpt2lab {
 
+std::vector<std::pair<std::uintptr_t, std::size_t>> Cache::pages() const {
+  std::vector<std::pair<std::uintptr_t, std::size_t>> out;
+  for (const auto& page : pages_) out.emplace_back(reinterpret_cast<std::uintptr_t>(page.get()), bytes() / pages_.size());
+  return out;
+}
+
 void Cache::crop(int length) {
   length_ = std::min(length_, std::max(length, 0));
   const std::size_t needed = static_cast<std::size_t>(round_up(length_, kPage) / kPage);

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "kernels/kernels.h"
@@ -34,6 +36,9 @@ class Cache {
   int length() const { return length_; }
   const CacheShape& shape() const { return shape_; }
   std::size_t bytes() const { return pages_.size() * shape_.page_bytes(); }
+
+  // Address and bytes of each page; forks name the pages that they share alike.
+  std::vector<std::pair<std::uintptr_t, std::size_t>> pages() const;
 
   // Forgets every position from `length` on.
   void crop(int length);

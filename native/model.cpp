@@ -1,12 +1,14 @@
 #include "model.h"
 
 #include <algorithm>
+#include <chrono>
 #include <stdexcept>
 
 namespace gpt2lab {
 namespace {
 
 constexpr int kChunkRows = 256;   // tokens computed together; bounds the scratch memory of a prompt of any length
+constexpr double kRowCost = 0.25; // of one more row in a step, over that of the weights which all rows share; guides guessing alone
 constexpr int kPrivateRows = 4;   // up to here every thread normalises all rows for itself, which saves a barrier
 
 }  // namespace
@@ -110,9 +112,9 @@ void Model::reserve(int rows, int wanted) {
   for (auto& s : private_) scratch(s, kPrivateRows);
 }
 
-void Model::forward(const std::vector<Span>& spans, Rows rows, const LogitsSink& sink, Hidden hidden) {
+void Model::forward(const std::vector<Span>& spans, const LogitsSink& sink, Hidden hidden) {
   std::lock_guard<std::mutex> lock(mutex_);
-  int span = 0, offset = 0, done = 0;
+  int span = 0, offset = 0, done = 0, numbered = 0;
   const auto n_spans = static_cast<int>(spans.size());
   while (span < n_spans) {
     Chunk chunk;
@@ -122,10 +124,9 @@ void Model::forward(const std::vector<Span>& spans, Rows rows, const LogitsSink&
       const int count = std::min(s.count - offset, kChunkRows - chunk.rows());
       const Piece piece{span, offset, count, chunk.rows(), s.cache->length()};
       for (int i = 0; i < count; ++i) {
-        const bool last = offset + i + 1 == s.count;
-        if (rows == Rows::all || (rows == Rows::last && last)) {
+        if (offset + i >= s.count - s.wanted) {
           chunk.wanted.push_back(chunk.rows());
-          chunk.wanted_id.push_back(rows == Rows::all ? done + chunk.rows() : span);
+          chunk.wanted_id.push_back(numbered++);
         }
         chunk.token.push_back(s.ids[offset + i]);
         chunk.position.push_back(piece.position + i);
@@ -253,28 +254,46 @@ void Model::prefill(const std::vector<Sequence*>& sequences) {
   std::vector<Span> spans;
   for (Sequence* s : sequences) {
     const auto [ids, count] = s->pending();
-    if (count > 1) spans.push_back({&s->cache(), ids, count - 1});
+    if (count > 1) spans.push_back({&s->cache(), ids, count - 1, 0});
   }
-  forward(spans, Rows::none, {});
+  forward(spans, {});
 }
 
-void Model::decode(const std::vector<Sequence*>& sequences, int steps) {
-  for (int step = 0; step < steps; ++step) {
-    std::vector<Sequence*> running;
-    std::vector<Span> spans;
-    for (Sequence* s : sequences) {
-      if (!s->running()) continue;
-      const auto [ids, count] = s->pending();
-      running.push_back(s);
-      spans.push_back({&s->cache(), ids, count});
-    }
-    if (running.empty()) return;
-    forward(spans, Rows::last, [&](int rank, int members, int count, const int* row, const float* logits, std::ptrdiff_t stride) {
-      const Share share = share_of(count, rank, members);
-      for (int i = share.first; i < share.last; ++i)
-        running[static_cast<std::size_t>(row[i])]->accept(logits + i * stride, config_.vocab_size, sampler(rank), kernels_);
-    });
+int Model::decode(const std::vector<Sequence*>& sequences, int steps, int budget, double seconds) {
+  const auto started = std::chrono::steady_clock::now();
+  for (int taken = 0; taken < steps; ++taken) {
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - started;
+    if ((taken > 0 && passed.count() >= seconds) || !step(sequences, budget)) return taken;
   }
+  return steps;
+}
+
+// Returns whether there was anything left to compute.
+bool Model::step(const std::vector<Sequence*>& sequences, int budget) {
+  std::vector<Sequence*> fed, owner;  // owner[row] for each wanted row
+  std::vector<Span> spans;
+  const auto running = std::count_if(sequences.begin(), sequences.end(), [](const Sequence* s) { return s->running(); });
+  const double cost = kRowCost * static_cast<double>(running);
+  for (Sequence* s : sequences) {
+    if (!s->running()) continue;
+    const Feed feed = s->next(budget, cost / (1.0 + cost));
+    if (feed.count == 0) continue;
+    fed.push_back(s);
+    spans.push_back({&s->cache(), feed.ids, feed.count, feed.wanted});
+    owner.insert(owner.end(), static_cast<std::size_t>(feed.wanted), s);
+  }
+  if (spans.empty()) return false;
+  forward(spans, [&](int rank, int members, int count, const int* row, const float* logits, std::ptrdiff_t stride) {
+    const auto of = [&](int i) { return owner[static_cast<std::size_t>(row[i])]; };
+    const auto whole = [&](int cut) {  // rows of one sequence follow each other on one thread
+      while (cut > 0 && cut < count && of(cut) == of(cut - 1)) ++cut;
+      return cut;
+    };
+    const Share share = share_of(count, rank, members);
+    for (int i = whole(share.first); i < whole(share.last); ++i) of(i)->accept(logits + i * stride, config_.vocab_size, sampler(rank), kernels_);
+  });
+  for (Sequence* s : fed) s->settle();
+  return true;
 }
 
 }  // namespace gpt2lab

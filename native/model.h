@@ -33,12 +33,11 @@ struct Span {
   Cache* cache;
   const int* ids;
   int count;
+  int wanted;  // of how many tokens, the last ones, the logits are wanted
 };
 
-enum class Rows { none, last, all };  // whose logits are wanted: of no token, of each span's last, of all
-
-// Receives finished logits on every member of the team. `row[i]` numbers logits + i * stride: the span when last rows
-// are wanted, the token counted over all spans when all are.
+// Receives finished logits on every member of the team, a part of them at a time. `row[i]` numbers logits + i * stride
+// among the wanted ones of all spans.
 using LogitsSink = std::function<void(int rank, int members, int count, const int* row, const float* logits, std::ptrdiff_t stride)>;
 
 struct Hidden {  // where to put the hidden state of every token: `layer` blocks applied, the last one normalised by ln_f
@@ -63,17 +62,21 @@ class Model {
   std::size_t weight_bytes() const;  // read by one step of decoding
 
   // Runs the spans through the model, extending their caches. Every cache must have room below n_positions.
-  void forward(const std::vector<Span>& spans, Rows rows, const LogitsSink& sink, Hidden hidden = {});
+  void forward(const std::vector<Span>& spans, const LogitsSink& sink, Hidden hidden = {});
 
   // Feeds all but the last pending token of each sequence, so that forks made afterwards share the work.
   void prefill(const std::vector<Sequence*>& sequences);
 
-  // Up to `steps` more tokens for each running sequence.
-  void decode(const std::vector<Sequence*>& sequences, int steps);
+  // Up to `steps` steps, none of which begins after `seconds` except the first; returns their number. In each every
+  // running sequence goes on by one token, or more where a guess of its lookup holds. Those with more than one token to
+  // be read (prompts, windows that moved) read `budget` of them in a step, first come first.
+  int decode(const std::vector<Sequence*>& sequences, int steps, int budget, double seconds);
 
   Sampler& sampler(int rank) { return samplers_[static_cast<std::size_t>(rank)]; }
 
  private:
+  bool step(const std::vector<Sequence*>& sequences, int budget);
+
   struct Norm {
     Floats gain, bias;
   };

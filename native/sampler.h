@@ -29,6 +29,7 @@ struct SamplingParams {
   std::uint64_t seed = 0;
   std::uint32_t sample = 0;
   int top_logprobs = 0;
+  int prompt_lookup = 0;             // tokens guessed ahead (lookup.h); changes no choice
 };
 
 // What the processors look back on: the prompt and what was generated after it.

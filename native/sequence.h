@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cache.h"
+#include "lookup.h"
 #include "sampler.h"
 
 namespace gpt2lab {
@@ -22,9 +23,16 @@ struct Window {
   }
 };
 
+// What the model computes next for a sequence: `count` ids, and the logits after the last `wanted` of them.
+struct Feed {
+  const int* ids;
+  int count, wanted;
+};
+
 class Sequence {
  public:
-  Sequence(std::vector<int> prompt, int max_new_tokens, SamplingParams params, Window window, CacheShape shape);
+  // `cache` holds none or some of the first tokens of the prompt's window, and nothing else.
+  Sequence(std::vector<int> prompt, int max_new_tokens, SamplingParams params, Window window, Cache cache);
 
   // A sequence with the same past, on the same cache pages, and a random stream of its own.
   Sequence fork(std::uint32_t sample) const;
@@ -38,11 +46,22 @@ class Sequence {
   const std::vector<Candidate>& top_logprobs() const { return top_logprobs_; }
   const SamplingParams& params() const { return params_; }
   Cache& cache() { return cache_; }
+  const PromptLookup& lookup() const { return lookup_; }
+
+  // Where the window of the ids so far begins, and which of them the cache holds from there.
+  int window_start() const { return window_.start(static_cast<int>(ids_.size())); }
+  int cached() const { return window_start() == window_start_ ? cache_.length() : 0; }
 
   // The tokens that the model has yet to see, after moving the window if it must.
   std::pair<const int*, int> pending();
 
-  // Chooses the next token from n logits.
+  // What to compute in the next step: a token that is due is always given, more of them at the expense of `budget`;
+  // behind the last one come guesses whose chance is above `worth`. Then accept() takes the wanted logits in order, and
+  // settle() ends the step.
+  Feed next(int& budget, double worth);
+  void settle();
+
+  // Chooses the next token from n logits. Those that follow a guess which failed are ignored.
   void accept(const float* logits, int n, Sampler& sampler, const Kernels& kernels);
 
  private:
@@ -57,6 +76,8 @@ class Sequence {
   Window window_;
   int window_start_ = 0;
   Cache cache_;
+  PromptLookup lookup_;
+  std::vector<int> fed_;  // pending ids and guesses
   Finish finish_ = Finish::running;
   std::vector<float> logprobs_;
   std::vector<Candidate> top_logprobs_;  // params.top_logprobs of them for each generated token

@@ -37,6 +37,14 @@ class RequestError(Gpt2labError, ValueError):
     """What was asked of a model is impossible (prompt, sampling values, lengths)."""
 
 
+class QueueFullError(Gpt2labError, RuntimeError):
+    """More is waiting than may wait; the same request may be accepted later."""
+
+
+class ClosedError(Gpt2labError, RuntimeError):
+    """What was asked for is closing or closed, and takes no more requests."""
+
+
 class MissingExtraError(Gpt2labError, ImportError):
     """An optional part of the package is not installed; the message names the extra that brings it."""
 

@@ -1,7 +1,8 @@
 """The determinism contract: the same model, precision, seed and parameters give the same tokens, bit for bit.
 
 One test per claim: batch size, neighbours, threads, prefill chunks, streaming, instruction set, number of samples,
-continuation. Log-probabilities are compared as well: equal bits, not close numbers.
+continuation, coming and going, known beginnings, guessing ahead. Log-probabilities are compared as well: equal bits,
+not close numbers.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ import pytest
 
 from gpt2lab import _native
 from gpt2lab.engine.beam import beam_search
-from gpt2lab.engine.generate import Batch, Job, Output
+from gpt2lab.engine.generate import Batch
+from gpt2lab.engine.jobs import Job, Output
 from gpt2lab.engine.native import NativeBackend
 from gpt2lab.engine.params import SamplingParams
+from gpt2lab.engine.prefix import PrefixCache
+from gpt2lab.engine.running import Limits
+from gpt2lab.engine.scheduler import Scheduler
 from gpt2lab.model.config import GPT2Config
 from random_gpt2 import MODEL, native
 
@@ -143,6 +148,42 @@ def test_a_continued_text_is_the_longer_text(precision: str) -> None:
         begun = np.concatenate([prompt(20), np.asarray(whole[:cut], np.int32)])
         rest = dataclasses.replace(params, max_new_tokens=150 - cut)
         assert run(backend, [Job(begun, rest, 3)])[0].ids == whole[cut:]
+
+
+def test_coming_and_going_changes_nothing(precision: str) -> None:
+    """Prompts are read in pieces while neighbours are cancelled and others join, in any order."""
+    backend = native(MODEL, precision=precision, threads=2)
+    expected = run(backend, JOBS)
+    endless = dataclasses.replace(PARAMS, max_new_tokens=10**9)
+    for step_tokens, order in ((3, JOBS), (20, JOBS[::-1]), (192, JOBS[3:] + JOBS[:3])):
+        limits = Limits(max_running=4, step_tokens=step_tokens, report_seconds=0)
+        with Scheduler(backend, limits=limits, prefixes=PrefixCache(0)) as scheduler:
+            others = [scheduler.submit(Job(prompt(30 + n, n), endless, n)) for n in range(2)]
+            tickets = {job.sample: scheduler.submit(job) for job in order}
+            for other in others:
+                next(iter(other))
+                other.cancel()
+            assert [tickets[job.sample].result() for job in JOBS] == expected
+
+
+def test_a_known_beginning_changes_nothing(precision: str) -> None:
+    backend = native(LONG, precision=precision, threads=2)
+    jobs = [Job(prompt(450)[:length], PARAMS, length) for length in (450, 20, 21, 200, 333, 449, 450)]
+    expected = [run(backend, [job])[0] for job in jobs]
+    prefixes = PrefixCache()
+    with Scheduler(backend, limits=Limits(max_running=2), prefixes=prefixes) as scheduler:
+        assert [t.result() for t in scheduler.submit_all(jobs)] == expected
+    assert prefixes.statistics().found_tokens >= 5 * 20
+
+
+def test_guessing_ahead_changes_nothing(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [Job(np.resize(prompt(3, n), 20 + n), dataclasses.replace(PARAMS, temperature=0.3 * n), n) for n in range(3)]
+    guessing = [Job(j.prompt, dataclasses.replace(j.params, prompt_lookup_num_tokens=6), j.sample) for j in jobs]
+    expected = run(native(MODEL, precision=precision), jobs)
+    for isa in _native.available_isas():
+        monkeypatch.setenv("GPT2LAB_ISA", isa)
+        for threads in (1, 3):
+            assert run(native(MODEL, precision=precision, threads=threads), guessing) == expected
 
 
 def test_seeds_and_samples_give_different_texts() -> None:

@@ -117,6 +117,13 @@ def test_temperature_zero_is_greedy(generate, lm: LanguageModel) -> None:
     assert generate("the café", "-l", 10, "-t", 0).out == f"the café{sample.text}\n"
 
 
+def test_prompt_lookup_changes_nothing(generate, lm: LanguageModel) -> None:
+    (sample,) = lm.generate("a grey a grey a grey", temperature=0.0, max_new_tokens=30)
+    looking = generate("a grey a grey a grey", "--temperature", 0, "--length", 30, "--prompt-lookup", 5, "--jsonl")
+    (row,) = rows(looking.out)
+    assert row["token_ids"] == sample.token_ids
+
+
 def test_beams(generate, lm: LanguageModel) -> None:
     samples = lm.generate("the night", max_new_tokens=7, num_beams=4, num_return_sequences=3, length_penalty=0.5)
     out = generate("the night", "-l", 7, "--num-beams", 4, "-n", 3, "--length-penalty", 0.5).out

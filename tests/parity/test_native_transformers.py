@@ -10,7 +10,8 @@ import pytest
 import numpy_gpt2
 from gpt2lab import _native
 from gpt2lab.engine.beam import beam_search
-from gpt2lab.engine.generate import Batch, Job
+from gpt2lab.engine.generate import Batch
+from gpt2lab.engine.jobs import Job
 from gpt2lab.engine.native import NativeBackend
 from gpt2lab.engine.params import SamplingParams
 from gpt2lab.lm import LanguageModel

@@ -41,6 +41,7 @@ def generate(
     truncate: o.Truncate = None,
     until_end: o.UntilEnd = False,
     max_time: o.MaxTime = None,
+    prompt_lookup: o.PromptLookup = None,
     window: o.Window = "half",
     strict_window: o.StrictWindow = False,
     prompt_file: o.PromptFile = None,
@@ -72,6 +73,7 @@ def generate(
         typical_p=typical_p, repetition_penalty=repetition_penalty, no_repeat_ngram_size=no_repeat_ngram_size,
         num_beams=num_beams, length_penalty=length_penalty, min_new_tokens=min_length, max_time=max_time,
         window="strict" if strict_window else window, stop=stop or (), bad_words=bad_word or (), until_end=until_end,
+        prompt_lookup_num_tokens=prompt_lookup,
     )  # fmt: skip
     filed = folder is not None or output not in (None, "-")
     streamed = _streamed(stream, jsonl=jsonl, filed=filed, beams=sampling.beams)

@@ -123,6 +123,15 @@ Truncate = Annotated[
 UntilEnd = Annotated[
     bool, Option("--until-end", help="Go on until the model's end token (at most 64 windows, or --length).")
 ]
+PromptLookup = Annotated[
+    int | None,
+    Option(
+        "--prompt-lookup",
+        metavar="N",
+        help="Guess up to N tokens at a time from earlier places that read alike: faster where a text repeats itself, "
+        "and the same tokens.",
+    ),
+]
 MaxTime = Annotated[float | None, Option("--max-time", metavar="S", help="Begin no further token after S seconds.")]
 Window = Annotated[
     str,

@@ -36,6 +36,7 @@ class Sampling:
     length_penalty: float | None = None
     min_new_tokens: int | None = None
     max_time: float | None = None
+    prompt_lookup_num_tokens: int | None = None
     window: str | None = None
     stop: Sequence[str] = field(default=())
     bad_words: Sequence[str] = field(default=())
@@ -84,7 +85,7 @@ class Sampling:
 
 _AS_THEY_ARE = ("temperature", "top_k", "top_p_rule", "min_p", "typical_p", "repetition_penalty",
                 "no_repeat_ngram_size", "num_beams", "length_penalty", "min_new_tokens", "max_time",
-                "window")  # fmt: skip
+                "prompt_lookup_num_tokens", "window")  # fmt: skip
 
 
 def new_seed() -> int:

@@ -11,6 +11,7 @@ _RENAMED = {
     "num_return_sequences": "--nsamples",
     "bad_words_ids": "--bad-word",
     "bad_words": "--bad-word",
+    "prompt_lookup_num_tokens": "--prompt-lookup",
 }
 _UNDERSCORED = ("batch_size", "top_k", "top_p", "top_p_rule", "min_p", "typical_p", "repetition_penalty",
                 "no_repeat_ngram_size", "num_beams", "length_penalty", "max_time", "vocab_size", "min_frequency",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import gpt2lab._native as _native
-from gpt2lab.engine.generate import Output, damaged_weights, no_token_left
+from gpt2lab.engine.jobs import Output, damaged_weights, no_token_left
 from gpt2lab.engine.native import choose_isa, native_params
 from gpt2lab.engine.params import SamplingParams
 from gpt2lab.engine.protocol import Backend, Cache, Floats, Ids

@@ -5,6 +5,7 @@ Chooses kernels, threads and precision, checks what the C++ side takes for grant
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast, get_args
@@ -13,7 +14,7 @@ import numpy as np
 
 import gpt2lab._native as _native
 from gpt2lab.engine.params import SamplingParams
-from gpt2lab.engine.protocol import Cache, Floats, Ids, TextSequence
+from gpt2lab.engine.protocol import UNBOUNDED, Cache, Floats, Ids, TextSequence
 from gpt2lab.errors import ConfigError, nearest
 from gpt2lab.model.config import GPT2Config
 
@@ -138,11 +139,11 @@ class NativeBackend:
         result: tuple[Floats, Ids, Floats, Ids, Floats] = self._model.score(cache, ids, targets, top)
         return result
 
-    def sequence(self, prompt: Ids, params: SamplingParams, sample: int) -> TextSequence:
+    def sequence(self, prompt: Ids, params: SamplingParams, sample: int, cache: Cache | None = None) -> TextSequence:
         """See `Backend.sequence`."""
         n = self.config.n_positions
         sequence: TextSequence = _native.Sequence(
-            prompt, params.max_new_tokens, native_params(params, sample), n, params.stride(n), self._model
+            prompt, params.max_new_tokens, native_params(params, sample), n, params.stride(n), self._model, cache
         )
         return sequence
 
@@ -150,9 +151,11 @@ class NativeBackend:
         """See `Backend.prefill`."""
         self._model.prefill(list(sequences))
 
-    def decode(self, sequences: Sequence[TextSequence], steps: int) -> None:
+    def decode(
+        self, sequences: Sequence[TextSequence], steps: int, *, budget: int = UNBOUNDED, seconds: float = math.inf
+    ) -> int:
         """See `Backend.decode`."""
-        self._model.decode(list(sequences), steps)
+        return int(self._model.decode(list(sequences), steps, max(budget, 1), seconds))
 
 
 def native_params(params: SamplingParams, sample: int = 0) -> Any:
@@ -165,6 +168,7 @@ def native_params(params: SamplingParams, sample: int = 0) -> Any:
     native.logit_bias = [(int(i), float(b)) for i, b in params.logit_bias.items()]
     native.bad_words = [list(word) for word in params.bad_words_ids]
     native.stop_ids = list(params.stop_ids or ())
+    native.prompt_lookup = params.prompt_lookup_num_tokens
     native.sample = sample
     return native
 

@@ -36,6 +36,8 @@ class SamplingParams:
     seed: with the sample's number and the token's position it decides every random choice.
     max_time: seconds after which no further token is begun.
     top_logprobs: report this many most likely tokens at every step.
+    prompt_lookup_num_tokens: guess up to this many tokens at a time from earlier places of the text that read alike
+        (Saxena 2023) and keep those that are chosen anyway: it changes no token, only the time.
     window: what happens past n_positions: "half" restarts on the last half of the window, "recompute" moves by one
         token a step (slow), "strict" ends the sequence there.
     """
@@ -59,11 +61,12 @@ class SamplingParams:
     seed: int = 0
     max_time: float | None = None
     top_logprobs: int = 0
+    prompt_lookup_num_tokens: int = 0
     window: Window = "half"
 
     def __post_init__(self) -> None:
         for name, low in (("max_new_tokens", 0), ("min_new_tokens", 0), ("top_k", 0), ("no_repeat_ngram_size", 0),
-                          ("num_beams", 1), ("top_logprobs", 0)):  # fmt: skip
+                          ("num_beams", 1), ("top_logprobs", 0), ("prompt_lookup_num_tokens", 0)):  # fmt: skip
             check_whole(name, getattr(self, name), low)
         check_whole("seed", self.seed, 0)
         if self.seed >= 2**64:

@@ -5,6 +5,7 @@ Ids are one-dimensional int32 arrays; logits are float32.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
@@ -16,6 +17,9 @@ from gpt2lab.model.config import GPT2Config
 
 Ids: TypeAlias = npt.NDArray[np.int32]
 Floats: TypeAlias = npt.NDArray[np.float32]
+
+UNBOUNDED = 2**31 - 1
+"""A budget that is never used up."""
 
 
 class Cache(Protocol):
@@ -30,6 +34,9 @@ class Cache(Protocol):
 
     def fork(self) -> Cache:
         """Return an independent copy; memory is shared until one of the two grows."""
+
+    def pages(self) -> list[tuple[int, int]]:
+        """Return (identity, bytes) of each piece of its memory; forks name the pieces they share alike."""
 
 
 class TextSequence(Protocol):
@@ -52,15 +59,25 @@ class TextSequence(Protocol):
         """Number of tokens of the prompt."""
 
     @property
-    def logprobs(self) -> list[float]:
-        """The model's own log-probability of each generated token."""
+    def due(self) -> int:
+        """Number of tokens the model has yet to read: of the prompt at first, 1 while it writes, more again where the
+        window has moved."""
 
     @property
-    def top_logprobs(self) -> list[tuple[int, float]]:
-        """`top_logprobs` pairs of id and log-probability for each generated token, one after another."""
+    def lookups(self) -> tuple[int, int]:
+        """How many tokens were guessed ahead by prompt lookup, and how many of them became text."""
 
     def ids_from(self, first: int) -> list[int]:
         """Return the ids from index `first` on, prompt included in the count."""
+
+    def logprobs_from(self, first: int) -> list[float]:
+        """Return the model's own log-probability of each generated token from number `first` on."""
+
+    def top_logprobs_from(self, first: int) -> list[list[tuple[int, float]]]:
+        """Return the `top_logprobs` likeliest (id, log-probability) pairs for each of the same tokens, or []."""
+
+    def snapshot(self) -> tuple[Ids, Cache]:
+        """Return the ids that its cache holds, those of the window as far as they have been read, and a fork of it."""
 
     def fork(self, sample: int) -> TextSequence:
         """Return a sequence with the same past and the random stream number `sample`."""
@@ -98,11 +115,21 @@ class Backend(Protocol):
         (log-probability, rank, entropy in nats, the `top` likeliest ids (n, top), their log-probabilities (n, top)).
         """
 
-    def sequence(self, prompt: Ids, params: SamplingParams, sample: int) -> TextSequence:
-        """Return a text to be generated from `prompt`."""
+    def sequence(self, prompt: Ids, params: SamplingParams, sample: int, cache: Cache | None = None) -> TextSequence:
+        """Return a text to be generated from `prompt`.
+
+        `cache` may hold the first tokens of what the model reads of the prompt (`Job.window`); it is left as it is.
+        """
 
     def prefill(self, sequences: Sequence[TextSequence]) -> None:
         """Compute prompts but for their last token, so that forks made afterwards share the work."""
 
-    def decode(self, sequences: Sequence[TextSequence], steps: int) -> None:
-        """Generate up to `steps` more tokens for each running sequence."""
+    def decode(
+        self, sequences: Sequence[TextSequence], steps: int, *, budget: int = UNBOUNDED, seconds: float = math.inf
+    ) -> int:
+        """Take up to `steps` steps, and return how many; but for the first none begins after `seconds`.
+
+        In each step every running sequence grows by a token, or more where prompt lookup guesses right. Sequences with
+        more than one token `due` read them first, at most `budget` of them in a step (all sequences together, the
+        first ones first), and grow in the step that reads the last one.
+        """

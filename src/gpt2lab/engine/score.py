@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import numpy as np
 
 from gpt2lab.engine.params import check_whole
+from gpt2lab.engine.prefix import PrefixCache
 from gpt2lab.engine.protocol import Backend, Floats, Ids
 from gpt2lab.errors import RequestError
 
@@ -42,6 +43,27 @@ def score_ids(
     longer than the window is read in windows that move by `stride` (default: half of n_positions), so that every
     token is predicted from at least n_positions - stride tokens before it. `progress(done, total)` counts tokens.
     """
+    pieces = score_pieces(backend, ids, context=context, stride=stride, top=top)
+    while True:
+        try:
+            done = next(pieces)
+        except StopIteration as end:
+            scores: TokenScores = end.value
+            return scores
+        if progress is not None:
+            progress(done, len(ids))
+
+
+def score_pieces(
+    backend: Backend,
+    ids: Ids,
+    *,
+    context: int | None,
+    stride: int | None = None,
+    top: int = 0,
+    piece: int | None = None,
+) -> Generator[int, None, TokenScores]:
+    """Do what `score_ids` does, at most `piece` tokens (default: a window) between two yields of how many are done."""
     n_positions, n = backend.config.n_positions, len(ids)
     step = max(n_positions // 2, 1) if stride is None else stride
     if isinstance(step, bool) or not isinstance(step, int) or not 1 <= step <= n_positions:
@@ -59,29 +81,42 @@ def score_ids(
     )
     before = ids[:-1] if context is None else np.concatenate([np.asarray([context], np.int32), ids[:-1]])
     targets = ids[first:]
+    most = n_positions if piece is None else piece
+    check_whole("piece", most, 1)
     start = done = 0
     while done < len(targets):
-        end = min(start + n_positions, len(targets))
         cache = backend.new_cache()
-        if done > start:
-            backend.feed(cache, before[start:done])
-        part = backend.score(cache, before[done:end], targets[done:end], top)
-        place = slice(first + done, first + end)
-        for whole, piece in zip(
-            (scores.logprobs, scores.ranks, scores.entropies, scores.top_ids, scores.top_logprobs), part, strict=True
-        ):
-            whole[place] = piece
-        done = end
+        for at in range(start, done, most):  # what the window before has scored
+            backend.feed(cache, before[at : min(at + most, done)])
+            yield first + done
+        full = min(start + n_positions, len(targets))
+        while done < full:
+            end = min(done + most, full)
+            _put(scores, first + done, backend.score(cache, before[done:end], targets[done:end], top))
+            done = end
+            yield first + done
         start = done - (n_positions - step)
-        if progress is not None:
-            progress(first + done, n)
     return scores
 
 
-def next_logits(backend: Backend, ids: Ids) -> Floats:
-    """Return the logits (vocab_size,) of the token after `ids`; of a longer text the last n_positions tokens count."""
+def _put(scores: TokenScores, at: int, part: tuple[Floats, Ids, Floats, Ids, Floats]) -> None:
+    """Write a backend's scores of consecutive tokens from number `at` on."""
+    place = slice(at, at + len(part[0]))
+    scores.logprobs[place], scores.ranks[place], scores.entropies[place] = part[:3]
+    scores.top_ids[place], scores.top_logprobs[place] = part[3:]
+
+
+def next_logits(backend: Backend, ids: Ids, prefixes: PrefixCache | None = None) -> Floats:
+    """Return the logits (vocab_size,) of the token after `ids`; of a longer text the last n_positions tokens count.
+
+    What `prefixes` knows of the beginning is not computed again, and this text is remembered there.
+    """
     window = np.ascontiguousarray(ids[-backend.config.n_positions :])
-    logits: Floats = backend.forward([backend.new_cache()], [window])[0]
+    known = None if prefixes is None else prefixes.find(window[:-1])
+    cache = backend.new_cache() if known is None else known
+    logits: Floats = backend.forward([cache], [window[cache.length :]])[0]
+    if prefixes is not None:
+        prefixes.add(window, cache)
     return logits
 
 

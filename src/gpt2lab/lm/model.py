@@ -11,9 +11,11 @@ import numpy.typing as npt
 
 from gpt2lab import checkpoint
 from gpt2lab.engine.beam import beam_search
-from gpt2lab.engine.generate import Batch, Job, Output, check_prompt
+from gpt2lab.engine.generate import Batch
+from gpt2lab.engine.jobs import Job, Output, check_prompt
 from gpt2lab.engine.native import NativeBackend
 from gpt2lab.engine.params import SamplingParams, check_names, check_whole
+from gpt2lab.engine.prefix import PrefixCache
 from gpt2lab.engine.protocol import Backend, Ids
 from gpt2lab.engine.score import most_likely, next_logits, score_ids
 from gpt2lab.errors import CheckpointError, RequestError
@@ -37,8 +39,9 @@ class LanguageModel:
         *,
         generation: Mapping[str, Any] | None = None,
         source: str = "",
+        prefixes: PrefixCache | None = None,
     ) -> None:
-        self.backend, self.tokenizer, self.source = backend, tokenizer, source
+        self.backend, self.tokenizer, self.source, self.prefixes = backend, tokenizer, source, prefixes
         self._defaults = default_params(generation or {}, backend.config, tokenizer)
 
     @classmethod
@@ -51,13 +54,17 @@ class LanguageModel:
         threads: int | None = None,
         models_dir: str | Path | None = None,
         offline: bool = False,
+        prefix_bytes: int = 0,
         progress: Callable[[int, int], None] | None = None,
     ) -> LanguageModel:
         """Load a model by name ("tiny", "gpt2", "124M" …), hub id, or path of a folder or .gguf file.
 
         precision: "fp32" (equal to transformers), "int8" (smaller and faster) or "auto". device: "cpu" for the native
-        engine, else a torch device. Raises `CheckpointError`, `DownloadError`, `ConfigError` or `MissingExtraError`.
+        engine, else a torch device. prefix_bytes: memory for what was computed of earlier texts, so that a text that
+        begins like one of them costs only what is new in it; it changes no token.
+        Raises `CheckpointError`, `DownloadError`, `ConfigError`, `RequestError` or `MissingExtraError`.
         """
+        check_whole("prefix_bytes", prefix_bytes, 0)
         found = checkpoint.load(
             name_or_path, models_dir=Path(models_dir) if models_dir else None, offline=offline, progress=progress
         )
@@ -68,7 +75,8 @@ class LanguageModel:
             from gpt2lab.engine.torch_backend import TorchBackend  # only here is torch needed
 
             backend = TorchBackend(found.config, found.tensors, device=device)
-        return cls(backend, found.tokenizer, generation=found.generation, source=found.source)
+        prefixes = PrefixCache(prefix_bytes) if prefix_bytes else None
+        return cls(backend, found.tokenizer, generation=found.generation, source=found.source, prefixes=prefixes)
 
     def __repr__(self) -> str:
         return f"LanguageModel({self.source}; {self.backend.description})"
@@ -169,7 +177,7 @@ class LanguageModel:
                 "num_beams > 1 cannot be streamed: a beam's text is known only at the end; use generate."
             )
         text = TextStream(tokenizer, [stop] if isinstance(stop, str) else list(stop), include_stop=include_stop)
-        batch = Batch(self.backend, [Job(ids, params, sample)], batch_size=1, max_burst=1)
+        batch = Batch(self.backend, [Job(ids, params, sample)], batch_size=1, max_burst=1, prefixes=self.prefixes)
         return _pieces(batch, text)
 
     def _run(
@@ -181,7 +189,7 @@ class LanguageModel:
         progress: Callable[[int], None] | None,
     ) -> list[tuple[Output, TextStream | None]]:
         """Run jobs to their ends; with stop strings each comes with the text that watched for them."""
-        batch = Batch(self.backend, jobs, batch_size=batch_size)
+        batch = Batch(self.backend, jobs, batch_size=batch_size, prefixes=self.prefixes)
         texts: list[TextStream | None] = [None] * len(jobs)
         if stops:
             tokenizer = self._need_tokenizer("A stop string")
@@ -273,7 +281,7 @@ class LanguageModel:
     ) -> list[tuple[int, str, float]]:
         """Return the k likeliest next tokens as (token id, text, probability), highest first."""
         ((_, ids),), _ = self._prompts(text, token_ids)
-        best = most_likely(next_logits(self.backend, ids), k)
+        best = most_likely(next_logits(self.backend, ids, self.prefixes), k)
         return [(i, self.tokenizer.token_text(i) if self.tokenizer else "", p) for i, p in best]
 
     def features(

@@ -13,6 +13,7 @@ from gpt2lab.cli.wording import os_error, with_flags
         ("top_k = -1 must be a whole number", "--top-k = -1 must be a whole number"),
         ("top_p_rule = 'x' is not one of", "--top-p-rule = 'x' is not one of"),
         ("max_new_tokens = -5 must be", "--length = -5 must be"),
+        ("prompt_lookup_num_tokens = -5 must be", "--prompt-lookup = -5 must be"),
         ("min_new_tokens = 9 is more than max_new_tokens = 5.", "--min-length = 9 is more than --length = 5."),
         ("temperature = nan must be", "--temperature = nan must be"),
         ("vocab_size is 3; it must be at least", "--vocab-size is 3; it must be at least"),

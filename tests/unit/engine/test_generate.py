@@ -13,7 +13,8 @@ import pytest
 
 import random_gpt2
 from gpt2lab.engine.beam import beam_search
-from gpt2lab.engine.generate import Batch, Job, Output, check_prompt
+from gpt2lab.engine.generate import Batch
+from gpt2lab.engine.jobs import Job, Output, check_prompt
 from gpt2lab.engine.native import NativeBackend
 from gpt2lab.engine.params import SamplingParams
 from gpt2lab.errors import CheckpointError, ConfigError, RequestError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gpt2lab.engine.native import NativeBackend
-from gpt2lab.engine.score import most_likely, next_logits, score_ids
+from gpt2lab.engine.score import most_likely, next_logits, score_ids, score_pieces
 from gpt2lab.errors import RequestError
 from random_gpt2 import MODEL, native
 
@@ -76,6 +76,28 @@ def test_progress_counts_to_the_end(backend: NativeBackend) -> None:
     score_ids(backend, text(200), context=0, progress=lambda done, total: seen.append((done, total)))
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert seen[-1] == (200, 200)
+
+
+@pytest.mark.parametrize("stride", [None, 1, N])
+def test_pieces_of_any_size_are_the_same_scores(backend: NativeBackend, stride: int | None) -> None:
+    ids = text(2 * N + 5)
+    whole = score_ids(backend, ids, context=0, stride=stride, top=2)
+    for piece in (1, 7, N - 1, N, 1000):
+        counted = []
+        pieces = score_pieces(backend, ids, context=0, stride=stride, top=2, piece=piece)
+        while True:
+            try:
+                counted.append(next(pieces))
+            except StopIteration as end:
+                scores = end.value
+                break
+        assert counted == sorted(counted)
+        assert counted[-1] == len(ids)
+        assert len(counted) >= len(ids) / piece
+        for field in dataclasses.fields(whole):
+            np.testing.assert_array_equal(getattr(scores, field.name), getattr(whole, field.name))
+    with pytest.raises(RequestError, match="piece = 0 must be a whole number of at least 1"):
+        next(score_pieces(backend, ids, context=0, piece=0))
 
 
 @pytest.mark.parametrize("stride", [0, -1, N + 1, 1.5])

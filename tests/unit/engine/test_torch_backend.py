@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from gpt2lab.engine.beam import beam_search
-from gpt2lab.engine.generate import Batch, Job, Output
+from gpt2lab.engine.generate import Batch
+from gpt2lab.engine.jobs import Job, Output
 from gpt2lab.engine.params import SamplingParams
+from gpt2lab.engine.prefix import PrefixCache
 from gpt2lab.engine.protocol import Backend
+from gpt2lab.engine.running import Limits
+from gpt2lab.engine.scheduler import Scheduler
 from gpt2lab.engine.score import score_ids
 from gpt2lab.errors import ConfigError
 from random_gpt2 import CONFIGS, MODEL, native, weights_of
@@ -39,6 +43,37 @@ def test_samples_are_the_same_tokens_past_the_window_too(backends: tuple[Backend
     assert [o.ids for o in own] == [o.ids for o in other]
     for a, b in zip(own, other, strict=True):
         np.testing.assert_allclose(a.logprobs, b.logprobs, atol=1e-4)
+
+
+def test_texts_that_come_and_go_are_the_same_tokens(backends: tuple[Backend, Backend]) -> None:
+    """Prompts in pieces, beginnings shared, prompt lookup asked for (and ignored, which changes no token)."""
+    whole = np.random.default_rng(1).integers(MODEL.vocab_size, size=100).astype(np.int32)
+    params = PARAMS.replaced({"prompt_lookup_num_tokens": 4, "stop_ids": ()})
+    jobs = [Job(whole[:n], params, n) for n in (40, 40, 41, 50, 63, 64, 70, 100)]
+    expected = run(backends[0], jobs)
+    for backend in backends:
+        prefixes = PrefixCache()
+        with Scheduler(backend, limits=Limits(max_running=3, step_tokens=11), prefixes=prefixes) as scheduler:
+            outputs = [t.result() for t in scheduler.submit_all(jobs)]
+        for own, other in zip(expected, outputs, strict=True):
+            assert own.ids == other.ids
+            np.testing.assert_allclose(own.logprobs, other.logprobs, atol=1e-4)
+        assert scheduler.statistics().known_tokens >= 39 + 40 + 40
+        caches = prefixes.statistics()
+        assert 0 < caches.bytes <= prefixes.max_bytes
+
+
+def test_snapshots_and_what_is_due_agree(backends: tuple[Backend, Backend]) -> None:
+    prompt = np.arange(1, 61, dtype=np.int32)
+    own, other = (backend.sequence(prompt, PARAMS.replaced({"stop_ids": ()}), 0) for backend in backends)
+    for steps, budget in ((0, 1), (1, 20), (1, 20), (1, 20), (6, 1), (1, 30), (30, 40), (200, 1)):
+        for backend, sequence in zip(backends, (own, other), strict=True):
+            backend.decode([sequence], steps, budget=budget)
+        assert own.due == other.due
+        assert own.generated == other.generated
+        (held, cache), (other_held, other_cache) = own.snapshot(), other.snapshot()
+        np.testing.assert_array_equal(held, other_held)
+        assert cache.length == other_cache.length == len(held)
 
 
 def test_beams_are_the_same(backends: tuple[Backend, Backend]) -> None:
