@@ -7,7 +7,10 @@ names it. Knows nothing of how text is split.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import gc
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from gpt2lab.errors import DataError, TokenizerError
 from gpt2lab.files import read_json
 from gpt2lab.tokenizer import wordpiece
 from gpt2lab.tokenizer.backend import BYTE_LEVEL
-from gpt2lab.tokenizer.vocabulary import END_OF_TEXT, ROLES, AddedToken, Vocabulary
+from gpt2lab.tokenizer.vocabulary import END_OF_TEXT, ROLES, AddedToken, Vocabulary, merges_are_known
 
 _PAIRS = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
 _LOOKED_FOR = "tokenizer.json, vocab.json + merges.txt, encoder.json + vocab.bpe, vocab.txt"
@@ -31,6 +34,23 @@ def holds_tokenizer(folder: Path) -> bool:
 
 def read_folder(folder: Path) -> Vocabulary:
     """Read the tokenizer of a model folder. Raises `TokenizerError` where it is missing, broken or of another kind."""
+    with _collector_paused():
+        return _read_folder(folder)
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the garbage collector from walking again and again through tables of which nothing is garbage."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
+def _read_folder(folder: Path) -> Vocabulary:
     if (folder / "tokenizer.json").is_file():
         return _from_tokenizer_json(folder / "tokenizer.json")
     for vocab, merges in _PAIRS:
@@ -55,7 +75,7 @@ def _from_tokenizer_json(path: Path) -> Vocabulary:
         parts = {"normalizer": contents.get("normalizer"), "pre_tokenizer": contents.get("pre_tokenizer")}
         unknown = str(model.get("unk_token") or "[UNK]")
         return _finish(path, _Tables(vocab, [], added, {"unk": unknown}, parts), kind="wordpiece")
-    merges = [_merge(path, place, m) for place, m in enumerate(_field(path, model, "merges", list, []), start=1)]
+    merges = _merges(path, _field(path, model, "merges", list, []))
     parts = {
         "normalizer": contents.get("normalizer"),
         "pre_tokenizer": None if _is_gpt2(contents["pre_tokenizer"]) else contents["pre_tokenizer"],
@@ -222,9 +242,12 @@ def _added(path: Path, entry: Any) -> AddedToken:
 
 def _read_merges(path: Path, vocab: Mapping[str, int]) -> list[tuple[str, str]]:
     """Read `merges.txt` or `vocab.bpe`: an optional version line, then two tokens a line in order of priority."""
+    lines = [line.removesuffix("\r") for line in _read_text(path).split("\n")]
+    given = [line for line in lines[lines[0].startswith("#version") :] if line]
+    if (pairs := _pairs(given)) is not None and merges_are_known(vocab, pairs):
+        return pairs
     merges: list[tuple[str, str]] = []
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
-        line = line.removesuffix("\r")
+    for number, line in enumerate(lines, start=1):
         if not line or (number == 1 and line.startswith("#version")):
             continue
         merge = _merge(path, number, line)
@@ -233,6 +256,25 @@ def _read_merges(path: Path, vocab: Mapping[str, int]) -> list[tuple[str, str]]:
                 raise TokenizerError(f"{path}, line {number}: token {token!r} is not in the vocabulary.")
         merges.append(merge)
     return merges
+
+
+def _merges(path: Path, entries: list[Any]) -> list[tuple[str, str]]:
+    """Return the merges of a `tokenizer.json`: lists of two tokens, or as it once was, two with a blank between."""
+    pairs = _pairs(entries)
+    return [_merge(path, place, m) for place, m in enumerate(entries, start=1)] if pairs is None else pairs
+
+
+def _pairs(entries: list[Any]) -> list[tuple[str, str]] | None:
+    """Return merges as pairs, in a few passes at C speed; None where one is wrong, so that `_merge` can name it."""
+    kinds = set(map(type, entries))
+    if kinds == {list}:
+        pairs = list(map(tuple, entries))
+    elif kinds <= {str}:
+        pairs = [tuple(entry.split(" ")) for entry in entries]
+    else:
+        return None
+    parts = itertools.chain.from_iterable(pairs)
+    return pairs if set(map(len, pairs)) <= {2} and set(map(type, parts)) <= {str} and all(map(all, pairs)) else None
 
 
 def _merge(path: Path, number: int, entry: Any) -> tuple[str, str]:
