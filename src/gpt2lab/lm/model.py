@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gpt2lab import checkpoint
-from gpt2lab.engine.beam import beam_search
 from gpt2lab.engine.generate import Batch, Job, Output, check_prompt
 from gpt2lab.engine.native import NativeBackend
 from gpt2lab.engine.params import SamplingParams, check_names, check_whole
@@ -125,6 +124,8 @@ class LanguageModel:
         params = self._params(options, seed, bad_words)
         per_prompt = [with_length(params, max_length, options, len(ids)) for _, ids in prompts]
         if params.num_beams > 1:
+            from gpt2lab.engine.beam import beam_search
+
             if stops:
                 raise RequestError("Stop strings cannot be used with num_beams > 1; cut the text afterwards.")
             groups = []
