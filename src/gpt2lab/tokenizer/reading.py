@@ -19,7 +19,7 @@ from gpt2lab.errors import DataError, TokenizerError
 from gpt2lab.files import read_json
 from gpt2lab.tokenizer import wordpiece
 from gpt2lab.tokenizer.backend import BYTE_LEVEL
-from gpt2lab.tokenizer.vocabulary import END_OF_TEXT, ROLES, AddedToken, Vocabulary, merges_are_known
+from gpt2lab.tokenizer.vocabulary import END_OF_TEXT, ROLES, AddedToken, Vocabulary
 
 _PAIRS = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
 _LOOKED_FOR = "tokenizer.json, vocab.json + merges.txt, encoder.json + vocab.bpe, vocab.txt"
@@ -86,7 +86,11 @@ def _from_tokenizer_json(path: Path) -> Vocabulary:
 
 def _from_pair(vocab_path: Path, merges_path: Path) -> Vocabulary:
     vocab = _read_object(vocab_path)
-    return _finish(vocab_path, _Tables(vocab, _read_merges(merges_path, vocab), [], {}, {}))
+    try:
+        return _finish(vocab_path, _Tables(vocab, _read_merges(merges_path), [], {}, {}))
+    except TokenizerError:
+        _check_lines(merges_path, vocab)  # the line of the other file is where a mistake is best looked for
+        raise
 
 
 def _from_vocab_txt(path: Path) -> Vocabulary:
@@ -240,22 +244,26 @@ def _added(path: Path, entry: Any) -> AddedToken:
 # --- reading files
 
 
-def _read_merges(path: Path, vocab: Mapping[str, int]) -> list[tuple[str, str]]:
+def _read_merges(path: Path) -> list[tuple[str, str]]:
     """Read `merges.txt` or `vocab.bpe`: an optional version line, then two tokens a line in order of priority."""
-    lines = [line.removesuffix("\r") for line in _read_text(path).split("\n")]
-    given = [line for line in lines[lines[0].startswith("#version") :] if line]
-    if (pairs := _pairs(given)) is not None and merges_are_known(vocab, pairs):
-        return pairs
-    merges: list[tuple[str, str]] = []
-    for number, line in enumerate(lines, start=1):
-        if not line or (number == 1 and line.startswith("#version")):
-            continue
+    lines = _merge_lines(path)
+    pairs = _pairs([line for _, line in lines])
+    return [_merge(path, number, line) for number, line in lines] if pairs is None else pairs
+
+
+def _merge_lines(path: Path) -> list[tuple[int, str]]:
+    """Return the lines that hold a merge, with their numbers."""
+    lines = [(number, line.removesuffix("\r")) for number, line in enumerate(_read_text(path).split("\n"), start=1)]
+    return [(number, line) for number, line in lines if line and not (number == 1 and line.startswith("#version"))]
+
+
+def _check_lines(path: Path, vocab: Mapping[str, int]) -> None:
+    """Raise a `TokenizerError` that names the first line with a token that is not in the vocabulary."""
+    for number, line in _merge_lines(path):
         merge = _merge(path, number, line)
         for token in (*merge, "".join(merge)):
             if token not in vocab:
                 raise TokenizerError(f"{path}, line {number}: token {token!r} is not in the vocabulary.")
-        merges.append(merge)
-    return merges
 
 
 def _merges(path: Path, entries: list[Any]) -> list[tuple[str, str]]:

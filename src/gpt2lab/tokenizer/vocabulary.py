@@ -102,14 +102,9 @@ def _ids_are_sound(vocab: Mapping[str, int], added: Collection[AddedToken]) -> b
     )
 
 
-def merges_are_known(vocab: Mapping[str, int], merges: Sequence[tuple[str, str]]) -> bool:
-    """Tell whether every merge is of two tokens of `vocab` into a third."""
-    tokens = itertools.chain(itertools.chain.from_iterable(merges), map("".join, merges))
-    return set(map(len, merges)) <= {2} and all(map(vocab.__contains__, tokens))
-
-
 def _check_merges(vocab: Mapping[str, int], merges: Sequence[tuple[str, str]]) -> None:
-    if merges_are_known(vocab, merges):
+    parts = set(itertools.chain.from_iterable(merges))
+    if vocab.keys() >= parts and all(map(vocab.__contains__, map("".join, merges))) and set(map(len, merges)) <= {2}:
         return
     for place, (left, right) in enumerate(merges, start=1):
         for token in (left, right, left + right):
