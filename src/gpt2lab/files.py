@@ -111,7 +111,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def cache_folder() -> Path:
-    """Return the folder for downloads: $GPT2LAB_CACHE, else ~/.cache/gpt2lab. It may not exist yet."""
+    """Return where downloads and packed weights go: $GPT2LAB_CACHE, else ~/.cache/gpt2lab. It may not exist yet."""
     if given := os.environ.get("GPT2LAB_CACHE"):
         return Path(given).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")

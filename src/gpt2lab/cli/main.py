@@ -13,6 +13,7 @@ MISTAKE, INTERRUPTED, PIPE_CLOSED, TERMINATED = 2, 130, 141, 143
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
+    import gc
     import os
     import signal
 
@@ -26,6 +27,7 @@ def main() -> None:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
         code = INTERRUPTED
+    gc.freeze()  # else the interpreter looks for garbage in every table before it lets go of them
     sys.exit(code)
 
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from gpt2lab import checkpoint
 from gpt2lab.engine.generate import Batch, Job, Output, check_prompt
-from gpt2lab.engine.native import NativeBackend
+from gpt2lab.engine.loading import load_native
+from gpt2lab.engine.packed import default_cache
 from gpt2lab.engine.params import SamplingParams, check_names, check_whole
 from gpt2lab.engine.protocol import Backend, Ids
 from gpt2lab.engine.score import most_likely, next_logits, score_ids
@@ -50,19 +51,24 @@ class LanguageModel:
         threads: int | None = None,
         models_dir: str | Path | None = None,
         offline: bool = False,
+        packed_cache: bool = True,
         progress: Callable[[int, int], None] | None = None,
+        packing: Callable[[int, int], None] | None = None,
     ) -> LanguageModel:
         """Load a model by name ("tiny", "gpt2", "124M" …), hub id, or path of a folder or .gguf file.
 
         precision: "fp32" (equal to transformers), "int8" (smaller and faster) or "auto". device: "cpu" for the native
-        engine, else a torch device. Raises `CheckpointError`, `DownloadError`, `ConfigError` or `MissingExtraError`.
+        engine, else a torch device. packed_cache: keep a large model's packed weights on the disk (see docs/formats.md)
+        and map them at the next start. progress, packing: called with (done, total) bytes while it is fetched, packed.
+        Raises `CheckpointError`, `DownloadError`, `ConfigError` or `MissingExtraError`.
         """
         found = checkpoint.load(
             name_or_path, models_dir=Path(models_dir) if models_dir else None, offline=offline, progress=progress
         )
         backend: Backend
         if device == "cpu":
-            backend = NativeBackend(found.config, found.tensors, precision=precision, threads=threads)
+            cache = default_cache() if packed_cache else None
+            backend = load_native(found, precision=precision, threads=threads, cache=cache, progress=packing)
         else:
             from gpt2lab.engine.torch_backend import TorchBackend  # only here is torch needed
 
