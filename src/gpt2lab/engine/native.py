@@ -68,7 +68,11 @@ def _check_choice(name: str, given: str, allowed: Sequence[str]) -> None:
 
 
 class NativeBackend:
-    """A GPT-2 on the CPU. `tensors` has the names, shapes and float32 values of `config.tensor_shapes()`."""
+    """A GPT-2 on the CPU. `tensors` has the names, shapes and float32 values of `config.tensor_shapes()`.
+
+    With `packed`, the weights that another backend of this configuration and precision has packed, they are used where
+    they lie and `tensors` is not read; a `ValueError` where they are not as many as this model's.
+    """
 
     def __init__(
         self,
@@ -78,6 +82,7 @@ class NativeBackend:
         precision: str = "fp32",
         cache_precision: str = "auto",
         threads: int | None = None,
+        packed: np.ndarray[Any, Any] | None = None,
     ) -> None:
         self.config = config
         self.precision = choose_precision(precision)
@@ -98,8 +103,10 @@ class NativeBackend:
             bf16_cache=self.cache_precision == "bf16",
             isa=self._isa,
             threads=choose_threads(threads),
-            packed=None,
+            packed=packed,
         )
+        if packed is not None:
+            return
         # vectors before matrices: the layer norms say which inputs of a matrix matter most
         for name in sorted(config.tensor_shapes(), key=lambda name: len(config.tensor_shapes()[name])):
             self._model.set(name.removeprefix("transformer."), np.ascontiguousarray(tensors[name], dtype=np.float32))
@@ -109,6 +116,12 @@ class NativeBackend:
         """Precision, kernels and threads."""
         threads = self._model.threads
         return f"native {self.precision}, {self._isa} kernels, {threads} thread{'s' if threads > 1 else ''}"
+
+    @property
+    def packed(self) -> np.ndarray[Any, Any]:
+        """All weights as the kernels read them: read-only octets, whose layout shape and precision alone decide."""
+        octets: np.ndarray[Any, Any] = self._model.packed
+        return octets
 
     @property
     def weight_bytes(self) -> int:
