@@ -24,9 +24,10 @@ struct Each {
 
 // ---- elementary functions ----------------------------------------------------------------------------------------
 
-// exp(x) to about 1 unit in the last place for x in [-87.3, 88.3]; smaller x give 0.
+// exp(x) to about 1 unit in the last place for x in [-87.3, 87.3]; smaller x give 0, larger ones e^87.3, whose inverse
+// is still a normal number: others are slow to compute with.
 static inline F f_exp(F x) {
-  const F clamped = f_max(f_min(x, f_set(88.3f)), f_set(-87.3f));
+  const F clamped = f_max(f_min(x, f_set(87.3f)), f_set(-87.3f));
   const F n = f_rint(f_mul(clamped, f_set(1.44269504088896341f)));
   F r = f_fma(n, f_set(-0.693359375f), clamped);
   r = f_fma(n, f_set(2.12194440e-4f), r);
@@ -38,8 +39,8 @@ static inline F f_exp(F x) {
   p = f_fma(p, r, f_set(5.0000001201e-1f));
   p = f_fma(f_mul(p, r), r, f_add(r, f_set(1.0f)));
   const F y = f_mul(p, f_exp2i(n));
-  // max(0, min(y, (x + 87.3) * 2^100)) is y for every x above the clamp and 0 for every x below it
-  return f_max(f_set(0.0f), f_min(y, f_mul(f_add(x, f_set(87.3f)), f_set(1.2676506e30f))));
+  // max(0, min(y, (x + 87.3) * 2^127)) is y for every x above the clamp and 0 for every x below it
+  return f_max(f_set(0.0f), f_min(y, f_mul(f_add(x, f_set(87.3f)), f_set(1.7014118e38f))));
 }
 
 static inline F sigmoid(F x) { return f_div(f_set(1.0f), f_add(f_set(1.0f), f_exp(f_sub(f_set(0.0f), x)))); }
