@@ -71,7 +71,7 @@ static inline F activate(F x, Activation kind) {
     case Activation::gelu_tanh: return gelu_tanh(x);
     case Activation::gelu_erf:
       return f_mul(f_mul(x, f_set(0.5f)), f_add(f_set(1.0f), f_erf(f_mul(x, f_set(0.70710678118654752f)))));
-    case Activation::relu: return f_max(x, f_set(0.0f));
+    case Activation::relu: return f_max(f_set(0.0f), x);  // in this order not-a-number stays what it is
     case Activation::silu: return f_mul(x, sigmoid(x));
     case Activation::tanh:
       return f_sub(f_set(1.0f), f_div(f_set(2.0f), f_add(f_set(1.0f), f_exp(f_add(x, x)))));
