@@ -360,6 +360,7 @@ void bind_model(nb::module_& m) {
 
 NB_MODULE(_native, m) {
   using namespace gpt2lab;
+  nb::set_leak_warnings(false);  // an interpreter that ends with an exception in hand still holds our objects: no fault of its user's
   m.doc() = "The native engine: GPT-2 on packed weights. Use gpt2lab.engine.";
   m.def("available_isas", [] {
     const IsaList list = available_isas();

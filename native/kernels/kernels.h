@@ -117,8 +117,8 @@ struct Kernels {
   void (*product_bf16)(const ProductBf16&, int first, int last);
   void (*product_i8)(const ProductI8&, int first, int last);
   void (*product_i4)(const ProductI4&, int first, int last);
-  // Per group: scale = max|x| / 127, q = round(x / scale). The tail up to k_padded is zero. Infinite or
-  // not-a-number inputs make the first scale not a number.
+  // Per group: scale = max|x| / 127, q = round(x / scale), or 0 where max|x| is at most 2^-100. The tail up to k_padded is
+  // zero. Inputs that are infinite or not a number make the row's first scale not a number.
   void (*quantize_row)(const float* x, int k, int k_padded, int group, std::int8_t* q, float* scale, std::int32_t* sum);
   // To the nearest bf16, ties to even; values below the normal range become 0. The tail up to k_padded is zero.
   void (*round_row)(const float* x, int k, int k_padded, std::uint16_t* out);

@@ -339,8 +339,8 @@ static void quantize_row(const float* x, int k, int k_padded, int group, std::in
       poison = f_fma(v, f_set(0.0f), poison);
     }
     const float top = f_hmax(largest);
-    scale[g] = top * (1.0f / 127.0f);
-    const F inverse = f_set(top > 0.0f ? 127.0f / top : 0.0f);
+    scale[g] = top / 127.0f;
+    const F inverse = f_set(top > 0x1.0p-100f ? 127.0f / top : 0.0f);  // infinite for the smallest
     F total = f_set(0.0f);  // of whole numbers, few enough to be exact
     for (int i = start; i < end; i += kLanes) {
       const F whole = f_rint(f_min(f_max(f_mul(load(i), inverse), f_set(-127.0f)), f_set(127.0f)));
