@@ -33,7 +33,12 @@ static inline float f_sum(F a) {
   four = _mm_add_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
 }
-static inline float f_hmax(F a) { return _mm512_reduce_max_ps(a); }
+static inline float f_hmax(F a) {  // _mm512_reduce_max_ps leaves open which of two equal zeros, and what of a not-a-number
+  const __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+  __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(four, _mm_shuffle_ps(four, four, 1)));
+}
 
 // Half-width numbers. A pair is two bf16 that lie side by side: the even one in the low half of a 32-bit lane.
 static inline void f_load_pairs(const std::uint16_t* p, F& even, F& odd) {

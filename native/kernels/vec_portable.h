@@ -41,9 +41,9 @@ static inline float f_sum(F a) {
   return a.v[0];
 }
 static inline float f_hmax(F a) {
-  float m = a.v[0];
-  for (int i = 1; i < kLanes; ++i) m = a.v[i] > m ? a.v[i] : m;
-  return m;
+  for (int half = kLanes / 2; half; half /= 2)
+    for (int i = 0; i < half; ++i) a.v[i] = a.v[i] > a.v[i + half] ? a.v[i] : a.v[i + half];
+  return a.v[0];
 }
 
 // Half-width numbers. A pair is two bf16 that lie side by side, the even one first.
