@@ -119,7 +119,7 @@ void scales_int4(const Column* w, const float* importance, std::uint16_t* scale)
       poison[j] += w[k][j] * 0.0f;
     }
   for (int j = 0; j < kPanel; ++j) {
-    best[j] = 0.0f;
+    best[j] = std::numeric_limits<float>::quiet_NaN();  // no scale is large enough: the model is broken, and shall say so
     least[j] = std::numeric_limits<float>::infinity();
   }
   for (int side = -1; side <= 1; side += 2)
