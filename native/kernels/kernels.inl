@@ -89,16 +89,28 @@ static inline void finish(F value, const Output& out, int row, int column) {
 
 // ---- matrix products -----------------------------------------------------------------------------------------------
 //
-// Each struct below computes one tile, R rows by C vectors of columns, of one kind of product. `ahead` asks for the
-// weights that will be read some lines later: the processor's own prefetcher stays too close to keep the memory busy.
+// Each struct below computes one tile, R rows by C vectors of columns, of one kind of product.
 
+// The weights to ask for while computing, because the processor's own prefetcher stays too close to keep the memory busy. For
+// few rows they lie a little further on in the same panel. For more, which pass over a panel several times, they are the next
+// panel's, each pass asking for its share, so that the memory has work in every one.
+struct Ahead {
+  const char* at;
+  int shift;  // of as many bytes as a step of the product reads of the whole panel, a pass asks for this power of two less
+
+  inline void go(int bytes) {
+    const int share = bytes >> shift;
+    for (int line = 0; line < share; line += 64) prefetch(at + line);
+    at += share;
+  }
+};
+constexpr int kNothingAhead = 30;
 constexpr int kAhead = 2048;  // bytes
-static inline void fetch_ahead(const void* p) {
-  for (int line = 0; line < 256; line += 64) prefetch(static_cast<const char*>(p) + kAhead + line);
-}
+constexpr int kStep = 4 * kPanel;  // bytes that a step of a product reads: a float, a pair of bf16 or a quad for each column
 
 struct TilesF32 {
   using Job = ProductF32;
+  static std::ptrdiff_t panel_bytes(const Job& job) { return static_cast<std::ptrdiff_t>(job.k) * kPanel * 4; }
   static constexpr int few = kFewRows, rows = kRowTile, columns = kColumnTile;
 
   // A tall tile goes through k in stretches, so that the panel's share of a stretch stays in the cache while all rows pass;
@@ -106,12 +118,12 @@ struct TilesF32 {
   static constexpr int stretch = 768;
 
   template <int R, int C>
-  static inline void run(const Job& job, int row, int panel, int column, bool ahead) {
+  static inline void run(const Job& job, int row, int panel, int column, Ahead ahead) {
     add<R, C>(job, row, panel, column, ahead, 0, job.k, job.out.y);  // in one go: nothing waits
   }
 
   template <int R, int C>
-  static inline void add(const Job& job, int row, int panel, int column, bool ahead, int from, int to, float* waiting) {
+  static inline void add(const Job& job, int row, int panel, int column, Ahead ahead, int from, int to, float* waiting) {
     const float* w = job.weights + (static_cast<std::ptrdiff_t>(panel) * job.k + from) * kPanel + column;
     const float* x = job.x + row * job.ldx;
     F sum[R][C];
@@ -119,7 +131,7 @@ struct TilesF32 {
       EACH(c, C) { sum[r][c] = from > 0 ? f_load(waiting + r * kPanel + column + c * kLanes) : f_set(0.0f); };
     };
     for (int k = from; k < to; ++k, w += kPanel) {
-      if (ahead) fetch_ahead(w);
+      ahead.go(kStep);
       F b[C];
       EACH(c, C) { b[c] = f_load(w + c * kLanes); };
       EACH(r, R) {
@@ -138,10 +150,11 @@ struct TilesF32 {
 
 struct TilesBf16 {
   using Job = ProductBf16;
+  static std::ptrdiff_t panel_bytes(const Job& job) { return static_cast<std::ptrdiff_t>(job.k) * kPanel * 2; }
   static constexpr int few = 1, rows = kRowTileBf16, columns = kColumnTile;
 
   template <int R, int C>
-  static inline void run(const Job& job, int row, int panel, int column, bool ahead) {
+  static inline void run(const Job& job, int row, int panel, int column, Ahead ahead) {
     const std::uint16_t* w = job.weights + static_cast<std::ptrdiff_t>(panel) * job.k * kPanel + column * 2;
     const std::uint16_t* x = job.x + static_cast<std::ptrdiff_t>(row) * job.k;
     F total[R][C];
@@ -158,7 +171,7 @@ struct TilesBf16 {
         EACH(c, C) { even[r][c] = odd[r][c] = f_set(0.0f); };
       };
       for (int i = 0; i < kDepthBf16; i += 2, w += kPanel * 2) {
-        if (ahead) fetch_ahead(w);
+        ahead.go(kStep);
         EACH(c, C) {
           F w_even, w_odd;
           f_load_pairs(w + c * kLanes * 2, w_even, w_odd);
@@ -180,10 +193,11 @@ struct TilesBf16 {
 
 struct TilesI8 {
   using Job = ProductI8;
+  static std::ptrdiff_t panel_bytes(const Job& job) { return static_cast<std::ptrdiff_t>(job.k) * kPanel; }
   static constexpr int few = kFewRows, rows = kRowTile, columns = kColumnTile;
 
   template <int R, int C>
-  static inline void run(const Job& job, int row, int panel, int column, bool ahead) {
+  static inline void run(const Job& job, int row, int panel, int column, Ahead ahead) {
     const std::uint8_t* w = job.weights + static_cast<std::ptrdiff_t>(panel) * job.k * kPanel + column * kQuad;
     const std::int8_t* x = job.x.q + static_cast<std::ptrdiff_t>(row) * job.k;
     alignas(64) float total[R][C * kLanes];  // in memory: the registers belong to the integer sums
@@ -198,7 +212,7 @@ struct TilesI8 {
         EACH(c, C) { sum[r][c] = i_start_u8(job.x.sum[at + static_cast<std::ptrdiff_t>(r) * job.x.groups]); };
       };
       for (; k < end; k += kQuad, w += kPanel * kQuad) {
-        if (ahead) fetch_ahead(w);
+        ahead.go(kStep);
         W b[C];
         EACH(c, C) { b[c] = w_load(w + c * kLanes * kQuad); };
         EACH(r, R) {
@@ -222,10 +236,11 @@ struct TilesI8 {
 
 struct TilesI4 {
   using Job = ProductI4;
+  static std::ptrdiff_t panel_bytes(const Job& job) { return static_cast<std::ptrdiff_t>(job.x.groups) * static_cast<std::ptrdiff_t>(kGroupBytesI4); }
   static constexpr int few = 1, rows = kRowTileI4, columns = kColumnTile;
 
   template <int R, int C>
-  static inline void run(const Job& job, int row, int panel, int column, bool ahead) {
+  static inline void run(const Job& job, int row, int panel, int column, Ahead ahead) {
     const std::uint8_t* group_weights = job.weights + static_cast<std::ptrdiff_t>(panel) * job.x.groups * static_cast<std::ptrdiff_t>(kGroupBytesI4);
     const std::int8_t* x = job.x.q + static_cast<std::ptrdiff_t>(row) * job.k;
     F total[R][C];
@@ -236,16 +251,13 @@ struct TilesI4 {
       const auto* w_scale = reinterpret_cast<const std::uint16_t*>(group_weights) + column;
       const std::uint8_t* w = group_weights + kScalesI4 + column * kQuad;
       const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(row) * job.x.groups + group;
-      if (ahead) {  // one more line or two a group, for the scales
-        prefetch(group_weights + kAhead);
-        prefetch(group_weights + kAhead + 64);
-      }
+      ahead.go(static_cast<int>(kScalesI4));
       I sum[R][C];
       EACH(r, R) {
         EACH(c, C) { sum[r][c] = i_start_u4(job.x.sum[at + static_cast<std::ptrdiff_t>(r) * job.x.groups]); };
       };
       for (int i = 0; i < kGroupI4; i += 2 * kQuad, w += kPanel * kQuad) {
-        if (ahead) fetch_ahead(w);
+        ahead.go(kStep);
         EACH(c, C) {
           W low, high;
           w_load_halves(w + c * kLanes * kQuad, low, high);
@@ -268,27 +280,35 @@ struct TilesI4 {
   }
 };
 
-// `count` rows, at most R, of one panel, C vectors of columns at a time. The first pass over a panel fetches it from memory.
+// `count` rows, at most R, of one panel, C vectors of columns at a time; `pass` numbers the passes over the panel.
 template <class Tiles, int R, int C>
-static inline void rows_of_panel(const typename Tiles::Job& job, int row, int count, int panel) {
+static inline void rows_of_panel(const typename Tiles::Job& job, int row, int count, int panel, int pass, Ahead ahead, std::ptrdiff_t share) {
   if (count == R) {
-    for (int column = 0; column < kPanel; column += C * kLanes) Tiles::template run<R, C>(job, row, panel, column, row == 0 && column == 0);
+    for (int column = 0; column < kPanel; column += C * kLanes, ++pass) {
+      const bool asks = pass < 1 << ahead.shift;
+      Tiles::template run<R, C>(job, row, panel, column, asks ? Ahead{ahead.at + pass * share, ahead.shift} : Ahead{ahead.at, kNothingAhead});
+    }
   } else if constexpr (R > 1) {
-    rows_of_panel<Tiles, R - 1, C>(job, row, count, panel);
+    rows_of_panel<Tiles, R - 1, C>(job, row, count, panel, pass, ahead, share);
   }
 }
 
 template <class Tiles>
 static void product(const typename Tiles::Job& job, int first, int last) {
+  const std::ptrdiff_t bytes = Tiles::panel_bytes(job);
+  const auto* weights = reinterpret_cast<const char*>(job.weights);
+  constexpr int kWide = kPanel / kLanes / Tiles::columns;   // passes for each block of rows
   const int blocks = (job.m + Tiles::rows - 1) / Tiles::rows;  // of nearly equal height
+  const int passes = blocks * kWide, shift = passes >= 8 ? 3 : passes >= 4 ? 2 : passes >= 2 ? 1 : 0;
   for (int panel = first; panel < last; ++panel) {
     if (job.m <= Tiles::few) {
-      rows_of_panel<Tiles, Tiles::few, kPanel / kLanes>(job, 0, job.m, panel);
+      rows_of_panel<Tiles, Tiles::few, kPanel / kLanes>(job, 0, job.m, panel, 0, {weights + panel * bytes + kAhead, 0}, 0);
       continue;
     }
+    const Ahead ahead{weights + (panel + 1 < last ? panel + 1 : panel) * bytes, shift};
     for (int block = 0; block < blocks; ++block) {
       const int row = job.m * block / blocks;
-      rows_of_panel<Tiles, Tiles::rows, Tiles::columns>(job, row, job.m * (block + 1) / blocks - row, panel);
+      rows_of_panel<Tiles, Tiles::rows, Tiles::columns>(job, row, job.m * (block + 1) / blocks - row, panel, block * kWide, ahead, bytes >> shift);
     }
   }
 }
@@ -298,7 +318,7 @@ template <int R>
 static inline void stretch_of_panel(const ProductF32& job, int row, int count, int panel, int from, int to, float* waiting) {
   if (count == R) {
     for (int column = 0; column < kPanel; column += kColumnTile * kLanes)
-      TilesF32::add<R, kColumnTile>(job, row, panel, column, false, from, to, waiting);
+      TilesF32::add<R, kColumnTile>(job, row, panel, column, Ahead{nullptr, kNothingAhead}, from, to, waiting);
   } else if constexpr (R > 1) {
     stretch_of_panel<R - 1>(job, row, count, panel, from, to, waiting);
   }
