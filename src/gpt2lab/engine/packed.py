@@ -41,7 +41,8 @@ DEFAULT_LIMIT = 8_000_000_000
 HEADER_BYTES = 4096
 """Bytes before the weights: one page, so that they begin on a page of the mapping."""
 
-_MAGIC = b"gpt2lab packed weights 1\n"
+_KIND = b"gpt2lab packed weights "
+_MAGIC = _KIND + b"1\n"
 _SPARE = 1_000_000_000  # bytes of a disk that are never filled
 _MOST_SIGHTINGS = 256
 _PACKED = re.compile(r"[0-9a-f]{32}-[0-9a-f]{8}-\w+\.packed")
@@ -78,7 +79,7 @@ class Entry:
 
 
 class PackedCache:
-    """Packed weights in `folder`, together at most `limit` bytes; 0 keeps and finds nothing."""
+    """Packed weights in `folder`, together at most `limit` bytes; 0 keeps none."""
 
     def __init__(self, folder: Path, limit: int = DEFAULT_LIMIT) -> None:
         self.folder, self.limit = folder, limit
@@ -225,15 +226,16 @@ def _header(data: bytes) -> dict[str, Any] | None:
 
 
 def _entry(path: Path) -> Entry | None:
-    """Describe a file of packed weights; None where it has gone or was not written here."""
+    """Describe a file of packed weights, of whatever version; None where it has gone or was not written here."""
     try:
         with path.open("rb") as f:
-            header = _header(f.read(HEADER_BYTES))
+            data = f.read(HEADER_BYTES)
         stat = path.stat()
     except OSError:
         return None
-    if header is None:
+    if not data.startswith(_KIND):
         return None
+    header = _header(data) or {}
     source, precision, packing = (str(header.get(key, "")) for key in ("source", "precision", "packing"))
     return Entry(path, source, precision, packing, stat.st_size, stat.st_mtime)
 
