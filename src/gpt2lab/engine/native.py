@@ -51,7 +51,7 @@ def choose_threads(threads: int | None = None) -> int:
 def choose_precision(precision: str) -> Format:
     """Return the weight format for a `--precision` value; "auto" is explained in docs/decisions/0004-precision.md."""
     _check_choice("precision", precision, get_args(Precision))
-    return "fp32" if precision == "auto" else cast(Format, precision)
+    return "int8" if precision == "auto" else cast(Format, precision)
 
 
 def choose_cache_precision(cache_precision: str, weights: Format) -> Literal["fp32", "bf16"]:

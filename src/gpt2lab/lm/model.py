@@ -61,11 +61,12 @@ class LanguageModel:
     ) -> LanguageModel:
         """Load a model by name ("tiny", "gpt2", "124M" …), hub id, or path of a folder or .gguf file.
 
-        precision: "fp32" (equal to transformers), "int8" (smaller and faster) or "auto". device: "cpu" for the native
-        engine, else a torch device. prefix_bytes: memory for what was computed of earlier texts, so that a text that
-        begins like one of them costs only what is new in it; it changes no token. packed_cache: keep a large model's
-        packed weights on the disk (see docs/formats.md) and map them at the next start. progress, packing: called with
-        (done, total) bytes while it is fetched, packed.
+        precision: "fp32" (equal to transformers), "bf16", "int8" or "int4" (ever smaller and faster), or "auto" (int8;
+        docs/decisions/0004-precision.md says what each costs). device: "cpu" for the native engine, else a torch
+        device. prefix_bytes: memory for what was computed of earlier texts, so that a text that begins like one of them
+        costs only what is new in it; it changes no token. packed_cache: keep a large model's packed weights on the disk
+        (docs/formats.md) and map them at the next start. progress, packing: called with (done, total) bytes while it is
+        fetched, packed.
         Raises `CheckpointError`, `DownloadError`, `ConfigError`, `RequestError` or `MissingExtraError`.
         """
         check_whole("prefix_bytes", prefix_bytes, 0)
