@@ -4,6 +4,7 @@
 // the promises of that caller.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -23,7 +24,8 @@ namespace gpt2lab {
 namespace {
 
 using Ids = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Floats = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using FloatRow = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Bytes = nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using AnyFloats = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 
 template <class T>
@@ -52,6 +54,14 @@ Activation activation_named(const std::string& name) {
   if (name == "silu" || name == "swish") return Activation::silu;
   if (name == "tanh") return Activation::tanh;
   throw std::invalid_argument("unknown activation '" + name + "'");
+}
+
+Precision precision_named(const std::string& name) {
+  if (name == "fp32") return Precision::fp32;
+  if (name == "bf16") return Precision::bf16;
+  if (name == "int8") return Precision::int8;
+  if (name == "int4") return Precision::int4;
+  throw std::invalid_argument("unknown precision '" + name + "'");
 }
 
 const char* finish_name(Finish finish) {
@@ -174,7 +184,7 @@ void process_after(float* logits, int n, const SamplingParams& params, const Ids
 }
 
 // The tokens that the processors and filters leave of one row of logits, with their probabilities.
-nb::tuple filter(const Floats& logits, const SamplingParams& params, const Ids& ids, int prompt_length, const std::string& isa) {
+nb::tuple filter(const FloatRow& logits, const SamplingParams& params, const Ids& ids, int prompt_length, const std::string& isa) {
   Sampler sampler(kernels_named(isa));
   const auto n = static_cast<int>(logits.size());
   float* work = sampler.copy(logits.data(), n);
@@ -195,7 +205,7 @@ nb::tuple filter(const Floats& logits, const SamplingParams& params, const Ids& 
 }
 
 // One row of logits after bias, penalties and bans.
-nb::object process(const Floats& logits, const SamplingParams& params, const Ids& ids, int prompt_length) {
+nb::object process(const FloatRow& logits, const SamplingParams& params, const Ids& ids, int prompt_length) {
   std::vector<float> work(logits.data(), logits.data() + logits.size());
   process_after(work.data(), static_cast<int>(work.size()), params, ids, prompt_length);
   return nb::cast(to_numpy(std::move(work)));
@@ -215,7 +225,7 @@ nb::object log_softmax(const nb::ndarray<const float, nb::ndim<2>, nb::c_contig,
 }
 
 // Many draws from one row of logits, at positions 0, 1, 2 …
-nb::object draw(const Floats& logits, const SamplingParams& params, int count, const std::string& isa) {
+nb::object draw(const FloatRow& logits, const SamplingParams& params, int count, const std::string& isa) {
   Sampler sampler(kernels_named(isa));
   const auto n = static_cast<int>(logits.size());
   std::vector<std::int32_t> out;
@@ -251,7 +261,7 @@ std::vector<T> from(const std::vector<T>& values, std::size_t first) {
 }
 
 Cache first_cache(const Model* model, const Cache* given) {
-  const CacheShape shape = model ? model->config().cache_shape() : CacheShape{0, 0, 0};
+  const CacheShape shape = model ? model->config().cache_shape() : CacheShape{0, 0, 0, false};
   if (given && !(given->shape() == shape)) throw std::invalid_argument("The cache is that of a model of another shape.");
   return given ? *given : Cache(shape);
 }
@@ -289,7 +299,7 @@ void bind_sequence(nb::module_& m) {
         return std::make_pair(nb::cast(to_numpy(std::vector<int>(first, first + s.cached()))), s.cached() > 0 ? Cache(s.cache()) : Cache(s.cache().shape()));
       })
       .def_prop_ro("cache_bytes", [](Sequence& s) { return s.cache().bytes(); })
-      .def("accept", [](Sequence& s, const Floats& logits, const std::string& isa) {
+      .def("accept", [](Sequence& s, const FloatRow& logits, const std::string& isa) {
         const Kernels& kernels = kernels_named(isa);
         Sampler sampler(kernels);
         s.accept(logits.data(), static_cast<int>(logits.size()), sampler, kernels);
@@ -307,12 +317,19 @@ void bind_model(nb::module_& m) {
   nb::class_<Model>(m, "Model")
       .def("__init__",
            [](Model* self, int vocab_size, int n_positions, int n_embd, int n_layer, int n_head, int n_inner, const std::string& activation, float layer_norm_epsilon,
-              std::vector<float> attention_scale, const std::string& precision, const std::string& isa, int threads) {
-             const ModelConfig config{vocab_size, n_positions, n_embd, n_layer, n_head, n_inner, activation_named(activation), layer_norm_epsilon, std::move(attention_scale)};
-             new (self) Model(config, precision == "int8" ? Precision::int8 : Precision::fp32, kernels_named(isa), threads);
+              std::vector<float> attention_scale, bool tied, const std::string& precision, bool bf16_cache, const std::string& isa, int threads,
+              std::optional<Bytes> packed) {
+             const ModelConfig config{vocab_size, n_positions, n_embd, n_layer, n_head, n_inner, activation_named(activation), layer_norm_epsilon,
+                                      std::move(attention_scale), tied, precision_named(precision), bf16_cache};
+             const std::byte* weights = packed ? reinterpret_cast<const std::byte*>(packed->data()) : nullptr;
+             new (self) Model(config, kernels_named(isa), threads, weights);
+             if (packed && packed->size() != self->arena().size()) {
+               self->~Model();
+               throw std::invalid_argument("The packed weights are those of another model.");
+             }
            },
-           "vocab_size"_a, "n_positions"_a, "n_embd"_a, "n_layer"_a, "n_head"_a, "n_inner"_a, "activation"_a, "layer_norm_epsilon"_a, "attention_scale"_a, "precision"_a, "isa"_a,
-           "threads"_a)
+           "vocab_size"_a, "n_positions"_a, "n_embd"_a, "n_layer"_a, "n_head"_a, "n_inner"_a, "activation"_a, "layer_norm_epsilon"_a, "attention_scale"_a, "tied"_a, "precision"_a,
+           "bf16_cache"_a, "isa"_a, "threads"_a, "packed"_a.none(), nb::keep_alive<1, 16>())
       .def("set", [](Model& model, const std::string& name, const AnyFloats& data) {
         const float* values = data.data();
         nb::gil_scoped_release release;
@@ -321,6 +338,10 @@ void bind_model(nb::module_& m) {
       .def_prop_ro("isa", [](const Model& model) { return model.kernels().name; })
       .def_prop_ro("threads", &Model::threads)
       .def_prop_ro("weight_bytes", &Model::weight_bytes)
+      .def_prop_ro("packed_bytes", [](const Model& model) { return model.arena().size(); })
+      .def_prop_ro("packed", [](const Model& model) {
+        return nb::ndarray<nb::numpy, const std::uint8_t>(reinterpret_cast<const std::uint8_t*>(model.arena().data()), {model.arena().size()}, nb::handle());
+      }, nb::rv_policy::reference_internal)
       .def("new_cache", [](const Model& model) { return Cache(model.config().cache_shape()); })
       .def("forward", &forward, "caches"_a, "ids"_a, "all"_a)
       .def("hidden", &hidden, "cache"_a, "ids"_a, "layer"_a)
@@ -339,11 +360,13 @@ void bind_model(nb::module_& m) {
 
 NB_MODULE(_native, m) {
   using namespace gpt2lab;
+  nb::set_leak_warnings(false);  // an interpreter that ends with an exception in hand still holds our objects: no fault of its user's
   m.doc() = "The native engine: GPT-2 on packed weights. Use gpt2lab.engine.";
   m.def("available_isas", [] {
     const IsaList list = available_isas();
     return std::vector<std::string>(list.names, list.names + list.count);
   });
+  m.attr("packing_version") = kPackingVersion;
   m.def("window_start", [](int length, int positions, int stride) { return Window{positions, stride}.start(length); }, "length"_a, "positions"_a, "stride"_a);
   m.def("uniform", &uniform, "seed"_a, "sample"_a, "position"_a);
   bind_params(m);

@@ -3,6 +3,7 @@
 // A fork shares every page; a page is copied when one of its owners writes to it. Knows nothing of tokens.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -13,16 +14,18 @@
 
 namespace gpt2lab {
 
+// What a page holds for each layer and head: keys, then values, as floats or as bf16. Offsets are in elements.
 struct CacheShape {
   int n_layer, n_head, head_dim;
+  bool bf16;
 
   bool operator==(const CacheShape& other) const {
-    return n_layer == other.n_layer && n_head == other.n_head && head_dim == other.head_dim;
+    return n_layer == other.n_layer && n_head == other.n_head && head_dim == other.head_dim && bf16 == other.bf16;
   }
   int value_stride() const { return round_up(head_dim, kLanes); }
-  std::ptrdiff_t head_floats() const { return static_cast<std::ptrdiff_t>(head_dim + value_stride()) * kPage; }
-  std::ptrdiff_t page_floats() const { return head_floats() * n_head * n_layer; }
-  std::ptrdiff_t key_offset(int layer, int head) const { return (static_cast<std::ptrdiff_t>(layer) * n_head + head) * head_floats(); }
+  std::ptrdiff_t head_elements() const { return static_cast<std::ptrdiff_t>(head_dim + value_stride()) * kPage; }
+  std::size_t page_bytes() const { return static_cast<std::size_t>(head_elements() * n_head * n_layer) * (bf16 ? 2 : 4); }
+  std::ptrdiff_t key_offset(int layer, int head) const { return (static_cast<std::ptrdiff_t>(layer) * n_head + head) * head_elements(); }
   std::ptrdiff_t value_offset(int layer, int head) const { return key_offset(layer, head) + static_cast<std::ptrdiff_t>(head_dim) * kPage; }
 };
 
@@ -32,7 +35,7 @@ class Cache {
 
   int length() const { return length_; }
   const CacheShape& shape() const { return shape_; }
-  std::size_t bytes() const { return pages_.size() * static_cast<std::size_t>(shape_.page_floats()) * 4; }
+  std::size_t bytes() const { return pages_.size() * shape_.page_bytes(); }
 
   // Address and bytes of each page; forks name the pages that they share alike.
   std::vector<std::pair<std::uintptr_t, std::size_t>> pages() const;
@@ -43,18 +46,18 @@ class Cache {
   // Makes room for `count` more positions in pages of this cache's own and counts them in; the model then fills them.
   void extend(int count);
 
-  // Writes the key and value of one head at `position`, which extend() has made room for.
-  void write(int layer, int head, int position, const float* key, const float* value);
+  // Writes the key and value of one head at `position`, which extend() has made room for. `scratch`: 2 * head_dim.
+  void write(const Kernels& kernels, int layer, int head, int position, const float* key, const float* value, std::uint16_t* scratch);
 
-  const float* const* page_table() const { return table_.data(); }
+  const void* const* page_table() const { return table_.data(); }
 
  private:
-  using Page = Array<float>;
+  using Page = Array<std::byte>;
 
   CacheShape shape_;
   int length_ = 0;
   std::vector<std::shared_ptr<Page>> pages_;
-  std::vector<float*> table_;
+  std::vector<void*> table_;
 };
 
 }  // namespace gpt2lab

@@ -42,11 +42,15 @@ class Array {
 #if defined(__linux__)
     if (alignment == huge) madvise(data_, bytes, MADV_HUGEPAGE);
 #endif
-    std::memset(data_, 0, bytes);
+    std::memset(static_cast<void*>(data_), 0, bytes);
     size_ = size;
   }
   void at_least(std::size_t size) {
     if (size > size_) resize(size);
+  }
+
+  void clear() {
+    if (size_ > 0) std::memset(static_cast<void*>(data_), 0, size_ * sizeof(T));
   }
 
   T* data() { return data_; }

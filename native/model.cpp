@@ -7,66 +7,89 @@
 namespace gpt2lab {
 namespace {
 
-constexpr int kChunkRows = 192;   // tokens computed together; bounds the scratch memory of a prompt of any length
+constexpr int kChunkRows = 256;   // tokens computed together; bounds the scratch memory of a prompt of any length
 constexpr double kRowCost = 0.25; // of one more row in a step, over that of the weights which all rows share; guides guessing alone
 constexpr int kPrivateRows = 4;   // up to here every thread normalises all rows for itself, which saves a barrier
 
 }  // namespace
 
-Model::Model(ModelConfig config, Precision precision, const Kernels& kernels, int threads)
-    : config_(std::move(config)), precision_(precision), kernels_(kernels), team_(threads) {
-  layers_.resize(static_cast<std::size_t>(config_.n_layer));
-  private_.resize(static_cast<std::size_t>(team_.size()));
-  scores_.resize(static_cast<std::size_t>(team_.size()));
-  for (int i = 0; i < team_.size(); ++i) {
+Model::Model(ModelConfig config, const Kernels& kernels, int threads, const std::byte* packed)
+    : config_(std::move(config)), kernels_(kernels), team_(threads) {
+  lay_out();
+  if (packed) arena_.adopt(packed);
+  else arena_.allocate();
+  const auto members = static_cast<std::size_t>(team_.size());
+  private_.resize(members);
+  scores_.resize(members);
+  rounded_.resize(members);
+  for (std::size_t i = 0; i < members; ++i) {
     samplers_.emplace_back(kernels_);
-    scores_[static_cast<std::size_t>(i)].resize(static_cast<std::size_t>(round_up(config_.n_positions, kPage)));
+    scores_[i].resize(static_cast<std::size_t>(score_stride()) * kQueryRows);
+    rounded_[i].resize(static_cast<std::size_t>(config_.head_dim()) * 2);
   }
 }
 
-namespace {
-void fill(Array<float>& array, const float* data, std::size_t size) {
-  array.resize(size);
-  std::copy(data, data + size, array.data());
+void Model::lay_out(Norm& norm) {
+  norm.gain.lay_out(arena_, static_cast<std::size_t>(config_.n_embd));
+  norm.bias.lay_out(arena_, static_cast<std::size_t>(config_.n_embd));
 }
-}  // namespace
 
-// A layer is packed when both its bias and its weight have come; the bias waits for the weight.
-void Model::set_linear(Linear& linear, Array<float>& bias, bool is_weight, const float* data, int in, int out) {
-  if (!is_weight) {
-    fill(bias, data, static_cast<std::size_t>(out));
-    return;
+void Model::lay_out() {
+  const int c = config_.n_embd;
+  const Precision precision = config_.precision;
+  layers_.resize(static_cast<std::size_t>(config_.n_layer));
+  for (auto& layer : layers_) {
+    lay_out(layer.ln_1);
+    layer.c_attn.lay_out(arena_, c, 3 * c, true, precision);
+    layer.attn_proj.lay_out(arena_, c, c, true, precision);
+    lay_out(layer.ln_2);
+    layer.c_fc.lay_out(arena_, c, config_.n_inner, true, precision);
+    layer.mlp_proj.lay_out(arena_, config_.n_inner, c, true, precision);
   }
-  if (bias.size() == 0) throw std::logic_error("a layer's bias must be set before its weight");
-  linear.pack(data, bias.data(), in, out, false, precision_);
-  bias.resize(0);
+  lay_out(ln_f_);
+  head_.lay_out(arena_, c, config_.vocab_size, false, precision);
+  if (!config_.tied) embedding_.lay_out(arena_, c, config_.vocab_size, false, precision);
+  wpe_.lay_out(arena_, static_cast<std::size_t>(c) * static_cast<std::size_t>(config_.n_positions));
+}
+
+// `feeder` is the layer norm whose output the layer reads: it tells how large the inputs are on average, E[x^2] = gain^2 +
+// bias^2, and so how much an error in the weights of each matters.
+void Model::set(const Linear& linear, bool is_weight, bool out_major, const Norm* feeder, const float* data) {
+  if (!is_weight) return linear.set_bias(arena_, data);
+  std::vector<float> importance;
+  if (feeder) {
+    const float *gain = feeder->gain.in(arena_), *bias = feeder->bias.in(arena_);
+    for (int i = 0; i < config_.n_embd; ++i) importance.push_back(gain[i] * gain[i] + bias[i] * bias[i]);
+  }
+  team_.run([&](int rank) {
+    const Share share = share_of(linear.panels(), rank, team_.size());
+    linear.pack(arena_, data, out_major, feeder ? importance.data() : nullptr, share.first, share.last);
+  });
 }
 
 void Model::set(const std::string& name, const float* data) {
-  const int c = config_.n_embd;
-  const auto width = static_cast<std::size_t>(c);
-  if (name == "wte.weight") return (has_head() ? embedding_ : head_).pack(data, nullptr, c, config_.vocab_size, true, precision_);
-  if (name == "lm_head.weight") return head_.pack(data, nullptr, c, config_.vocab_size, true, precision_);
-  if (name == "wpe.weight") return fill(wpe_, data, width * static_cast<std::size_t>(config_.n_positions));
-  if (name == "ln_f.weight") return fill(ln_f_.gain, data, width);
-  if (name == "ln_f.bias") return fill(ln_f_.bias, data, width);
+  if (!arena_.owned()) throw std::logic_error("the weights are another's and cannot be set");
+  if (name == "wte.weight") return set(config_.tied ? head_ : embedding_, true, true, config_.tied ? &ln_f_ : nullptr, data);
+  if (name == "lm_head.weight") return set(head_, true, true, &ln_f_, data);
+  if (name == "wpe.weight") return wpe_.fill(arena_, data);
+  if (name == "ln_f.weight" || name == "ln_f.bias") return set(ln_f_, name == "ln_f.weight", data);
   const std::size_t dot = name.find('.', 2);
   if (name.compare(0, 2, "h.") != 0 || dot == std::string::npos) throw std::logic_error("unknown tensor " + name);
-  Layer& layer = layers_.at(static_cast<std::size_t>(std::stoi(name.substr(2, dot - 2))));
+  const Layer& layer = layers_.at(static_cast<std::size_t>(std::stoi(name.substr(2, dot - 2))));
   const std::string rest = name.substr(dot + 1);
   const bool is_weight = rest.size() > 7 && rest.compare(rest.size() - 7, 7, ".weight") == 0;
   const std::string part = rest.substr(0, rest.rfind('.'));
-  if (part == "ln_1") return fill(is_weight ? layer.ln_1.gain : layer.ln_1.bias, data, width);
-  if (part == "ln_2") return fill(is_weight ? layer.ln_2.gain : layer.ln_2.bias, data, width);
-  if (part == "attn.c_attn") return set_linear(layer.c_attn, layer.bias[0], is_weight, data, c, 3 * c);
-  if (part == "attn.c_proj") return set_linear(layer.attn_proj, layer.bias[1], is_weight, data, c, c);
-  if (part == "mlp.c_fc") return set_linear(layer.c_fc, layer.bias[2], is_weight, data, c, config_.n_inner);
-  if (part == "mlp.c_proj") return set_linear(layer.mlp_proj, layer.bias[3], is_weight, data, config_.n_inner, c);
+  if (part == "ln_1") return set(layer.ln_1, is_weight, data);
+  if (part == "ln_2") return set(layer.ln_2, is_weight, data);
+  if (part == "attn.c_attn") return set(layer.c_attn, is_weight, false, &layer.ln_1, data);
+  if (part == "attn.c_proj") return set(layer.attn_proj, is_weight, false, nullptr, data);
+  if (part == "mlp.c_fc") return set(layer.c_fc, is_weight, false, &layer.ln_2, data);
+  if (part == "mlp.c_proj") return set(layer.mlp_proj, is_weight, false, nullptr, data);
   throw std::logic_error("unknown tensor " + name);
 }
 
 std::size_t Model::weight_bytes() const {
-  std::size_t total = head_.bytes() + embedding_.bytes() + wpe_.size() * 4;
+  std::size_t total = head_.bytes();
   for (const auto& layer : layers_)
     total += layer.c_attn.bytes() + layer.attn_proj.bytes() + layer.c_fc.bytes() + layer.mlp_proj.bytes();
   return total;
@@ -74,19 +97,18 @@ std::size_t Model::weight_bytes() const {
 
 void Model::reserve(int rows, int wanted) {
   const auto m = static_cast<std::size_t>(rows);
-  const std::size_t widest = static_cast<std::size_t>(round_up(std::max(config_.n_embd, config_.n_inner), kPanel));
+  const int widest = round_up(std::max(config_.n_embd, config_.n_inner), kPanel);
   const Layer& layer = layers_.front();
   x_.at_least(m * static_cast<std::size_t>(layer.attn_proj.stride()));
   qkv_.at_least(m * static_cast<std::size_t>(layer.c_attn.stride()));
   mixed_.at_least(m * static_cast<std::size_t>(layer.attn_proj.stride()));
   inner_.at_least(m * static_cast<std::size_t>(layer.c_fc.stride()));
   logits_.at_least(static_cast<std::size_t>(wanted) * static_cast<std::size_t>(head_.stride()));
-  const auto scratch = [&](Scratch& s, std::size_t n) {
-    s.normed.at_least(n * widest);
-    s.scale.at_least(n);
-    if (precision_ == Precision::int8) s.quantized.at_least(n * widest);
+  const auto scratch = [&](Scratch& s, int n) {
+    s.normed.at_least(static_cast<std::size_t>(n) * static_cast<std::size_t>(widest));
+    s.rows.reserve(config_.precision, n, widest);
   };
-  scratch(shared_, std::max(m, static_cast<std::size_t>(wanted)));
+  scratch(shared_, std::max(rows, wanted));
   for (auto& s : private_) scratch(s, kPrivateRows);
 }
 
@@ -144,43 +166,45 @@ void Model::run_chunk(int rank, const Chunk& chunk, const std::vector<Span>& spa
 void Model::embed(int rank, const Chunk& chunk) {
   const auto c = static_cast<std::size_t>(config_.n_embd);
   const std::ptrdiff_t width = layers_.front().attn_proj.stride();
-  const Linear& table = embedding_.packed() ? embedding_ : head_;
+  const Linear& table = embedding_.exists() ? embedding_ : head_;
   const Share share = share_of(chunk.rows(), rank, team_.size());
   for (int r = share.first; r < share.last; ++r) {
     float* x = x_.data() + r * width;
-    const float* position = wpe_.data() + static_cast<std::size_t>(chunk.position[static_cast<std::size_t>(r)]) * c;
+    const float* position = wpe_.in(arena_) + static_cast<std::size_t>(chunk.position[static_cast<std::size_t>(r)]) * c;
     std::copy(position, position + c, x);
     std::fill(x + c, x + width, 0.0f);
-    table.add_row(chunk.token[static_cast<std::size_t>(r)], x);
+    table.add_row(arena_, chunk.token[static_cast<std::size_t>(r)], x);
   }
   team_.barrier();
 }
 
-// Rows ready for `next`: picked, normalised and quantised as asked. Threads share the work and meet, or each does it all.
-Model::Input Model::prepare(int rank, const float* source, std::ptrdiff_t stride, int m, const int* pick, const Norm* norm, const Linear& next) {
-  if (!norm && precision_ == Precision::fp32) return {source, stride, nullptr, nullptr};
+void Model::normalize(const Norm& norm, const float* x, float* y) const {
+  kernels_.layer_norm(x, norm.gain.in(arena_), norm.bias.in(arena_), config_.layer_norm_epsilon, config_.n_embd, y);
+}
+
+// Rows ready for `next`: picked, normalised and rounded as asked. Threads share the work and meet, or each does it all.
+Inputs Model::prepare(int rank, const float* source, std::ptrdiff_t stride, int m, const int* pick, const Norm* norm, const Linear& next) {
+  const bool rounded = config_.precision != Precision::fp32;
+  if (!norm && !rounded) return {source, stride, nullptr, {}};
   const bool alone = m <= kPrivateRows;
   Scratch& scratch = alone ? private_[static_cast<std::size_t>(rank)] : shared_;
   const Share share = alone ? Share{0, m} : share_of(m, rank, team_.size());
-  const int padded = round_up(next.in(), kQuad);
   for (int r = share.first; r < share.last; ++r) {
     const float* row = source + (pick ? pick[r] : r) * stride;
     if (norm) {
       float* y = scratch.normed.data() + r * stride;
-      kernels_.layer_norm(row, norm->gain.data(), norm->bias.data(), config_.layer_norm_epsilon, config_.n_embd, y);
+      normalize(*norm, row, y);
       row = y;
     }
-    if (precision_ == Precision::int8)
-      kernels_.quantize_row(row, next.in(), padded, scratch.quantized.data() + static_cast<std::ptrdiff_t>(r) * padded, scratch.scale.data() + r);
+    if (rounded) next.prepare(kernels_, row, scratch.rows, r);
   }
   if (!alone) team_.barrier();
-  return {scratch.normed.data(), stride, scratch.quantized.data(), scratch.scale.data()};
+  return rounded ? next.prepared(scratch.rows) : Inputs{scratch.normed.data(), stride, nullptr, {}};
 }
 
-void Model::product(int rank, const Linear& linear, const Input& input, int m, float* y, Activation activation, bool add) {
+void Model::product(int rank, const Linear& linear, const Inputs& inputs, int m, float* y, Activation activation, bool add) {
   const Share share = share_of(linear.panels(), rank, team_.size());
-  if (precision_ == Precision::fp32) linear.apply_f32(kernels_, input.f32, input.stride, m, y, activation, add, share.first, share.last);
-  else linear.apply_i8(kernels_, input.i8, input.scale, m, y, activation, add, share.first, share.last);
+  linear.apply(arena_, kernels_, inputs, m, y, activation, add, share.first, share.last);
   team_.barrier();
 }
 
@@ -194,17 +218,16 @@ void Model::attention(int rank, int layer, const Chunk& chunk, const std::vector
     const Piece& piece = chunk.pieces[static_cast<std::size_t>(task / heads)];
     const int head = task % heads;
     Cache& cache = *spans[static_cast<std::size_t>(piece.span)].cache;
+    const float* first = qkv_.data() + piece.first_row * qkv_stride + head * head_dim;
     for (int i = 0; i < piece.count; ++i) {
-      const float* row = qkv_.data() + (piece.first_row + i) * qkv_stride + head * head_dim;
-      cache.write(layer, head, piece.position + i, row + c, row + 2 * c);
+      const float* row = first + i * qkv_stride;
+      cache.write(kernels_, layer, head, piece.position + i, row + c, row + 2 * c, rounded_[static_cast<std::size_t>(rank)].data());
     }
-    for (int i = 0; i < piece.count; ++i) {
-      const int row = piece.first_row + i;
-      kernels_.attend({qkv_.data() + row * qkv_stride + head * head_dim, cache.page_table(), shape.key_offset(layer, head),
-                       shape.value_offset(layer, head), piece.position + i + 1, head_dim, shape.value_stride(),
-                       config_.attention_scale[static_cast<std::size_t>(layer)], scores_[static_cast<std::size_t>(rank)].data(),
-                       mixed_.data() + row * width + head * head_dim});
-    }
+    const auto attend = shape.bf16 ? kernels_.attend_bf16 : kernels_.attend_f32;
+    attend({first, qkv_stride, piece.count, cache.page_table(), shape.key_offset(layer, head), shape.value_offset(layer, head),
+            piece.position + 1, head_dim, shape.value_stride(), config_.attention_scale[static_cast<std::size_t>(layer)],
+            scores_[static_cast<std::size_t>(rank)].data(), score_stride(),
+            mixed_.data() + piece.first_row * width + head * head_dim, width});
   }
   team_.barrier();
 }
@@ -222,7 +245,7 @@ void Model::tap(int rank, const Chunk& chunk, Hidden hidden, int layer) {
   for (int r = share.first; r < share.last; ++r) {
     const float* x = x_.data() + r * layers_.front().attn_proj.stride();
     float* out = hidden.out + (static_cast<std::size_t>(chunk.first_token) + static_cast<std::size_t>(r)) * c;
-    if (layer == config_.n_layer) kernels_.layer_norm(x, ln_f_.gain.data(), ln_f_.bias.data(), config_.layer_norm_epsilon, config_.n_embd, out);
+    if (layer == config_.n_layer) normalize(ln_f_, x, out);
     else std::copy(x, x + c, out);
   }
 }

@@ -20,9 +20,12 @@ struct ModelConfig {
   Activation activation;
   float layer_norm_epsilon;
   std::vector<float> attention_scale;  // of q . k, one per layer
+  bool tied;                           // the head's weights are the embedding's
+  Precision precision;
+  bool bf16_cache;
 
   int head_dim() const { return n_embd / n_head; }
-  CacheShape cache_shape() const { return {n_layer, n_head, head_dim()}; }
+  CacheShape cache_shape() const { return {n_layer, n_head, head_dim(), bf16_cache}; }
 };
 
 // New tokens of one sequence, to be placed behind what its cache holds.
@@ -44,17 +47,19 @@ struct Hidden {  // where to put the hidden state of every token: `layer` blocks
 
 class Model {
  public:
-  Model(ModelConfig config, Precision precision, const Kernels& kernels, int threads);
+  // Without `packed`, the weights have to be set() one by one; with it, they lie there, size() bytes that someone keeps alive
+  // and that another model of this configuration has packed.
+  Model(ModelConfig config, const Kernels& kernels, int threads, const std::byte* packed);
 
   // Takes a checkpoint's tensor by transformers' name, without "transformer."; shapes have been checked by the caller.
+  // The layer norms come before the weights that they feed.
   void set(const std::string& name, const float* data);
-  // With a tied head, after the last set().
-  bool has_head() const { return head_.packed(); }
 
   const ModelConfig& config() const { return config_; }
   const Kernels& kernels() const { return kernels_; }
   int threads() const { return team_.size(); }
-  std::size_t weight_bytes() const;
+  const Arena& arena() const { return arena_; }
+  std::size_t weight_bytes() const;  // read by one step of decoding
 
   // Runs the spans through the model, extending their caches. Every cache must have room below n_positions.
   void forward(const std::vector<Span>& spans, const LogitsSink& sink, Hidden hidden = {});
@@ -73,23 +78,15 @@ class Model {
   bool step(const std::vector<Sequence*>& sequences, int budget);
 
   struct Norm {
-    Array<float> gain, bias;
+    Floats gain, bias;
   };
   struct Layer {
     Norm ln_1, ln_2;
     Linear c_attn, attn_proj, c_fc, mlp_proj;
-    Array<float> bias[4];  // until the weight of the same name arrives
-  };
-  struct Input {           // what a product reads: floats, or quantised rows
-    const float* f32;
-    std::ptrdiff_t stride;
-    const std::uint8_t* i8;
-    const float* scale;
   };
   struct Scratch {
     Array<float> normed;
-    Array<std::uint8_t> quantized;
-    Array<float> scale;
+    RowBuffer rows;
   };
   struct Piece {           // part of a span inside the chunk being computed
     int span, offset, count, first_row, position;
@@ -102,32 +99,40 @@ class Model {
     int rows() const { return static_cast<int>(token.size()); }
   };
 
-  void set_linear(Linear& linear, Array<float>& bias, bool is_weight, const float* data, int in, int out);
+  void lay_out();
+  void lay_out(Norm& norm);
+  void set(const Norm& norm, bool is_gain, const float* data) { (is_gain ? norm.gain : norm.bias).fill(arena_, data); }
+  void set(const Linear& linear, bool is_weight, bool out_major, const Norm* feeder, const float* data);
   void reserve(int rows, int wanted);
   void run_chunk(int rank, const Chunk& chunk, const std::vector<Span>& spans, const LogitsSink& sink, Hidden hidden);
   void embed(int rank, const Chunk& chunk);
   void attention(int rank, int layer, const Chunk& chunk, const std::vector<Span>& spans);
   void logits(int rank, const Chunk& chunk, const LogitsSink& sink);
-  Input prepare(int rank, const float* source, std::ptrdiff_t stride, int m, const int* pick, const Norm* norm, const Linear& next);
-  void product(int rank, const Linear& linear, const Input& input, int m, float* y, Activation activation, bool add);
+  Inputs prepare(int rank, const float* source, std::ptrdiff_t stride, int m, const int* pick, const Norm* norm, const Linear& next);
+  void product(int rank, const Linear& linear, const Inputs& inputs, int m, float* y, Activation activation, bool add);
   void tap(int rank, const Chunk& chunk, Hidden hidden, int layer);
 
+  // A few lanes more than the positions need: rows a power of two apart would all fall into the same lines of the cache.
+  int score_stride() const { return round_up(config_.n_positions, kPage) + kLanes; }
+  void normalize(const Norm& norm, const float* x, float* y) const;
+
   ModelConfig config_;
-  Precision precision_;
   const Kernels& kernels_;
   Team team_;
   std::mutex mutex_;  // one forward at a time
 
+  Arena arena_;
   Linear head_;
-  Linear embedding_;  // packed only when the head is not tied to it
-  Array<float> wpe_;
+  Linear embedding_;  // exists only when the head is not tied to it
+  Floats wpe_;
   Norm ln_f_;
   std::vector<Layer> layers_;
 
   Array<float> x_, qkv_, mixed_, inner_, logits_;
   Scratch shared_;
   std::vector<Scratch> private_;
-  std::vector<Array<float>> scores_;
+  std::vector<Array<float>> scores_;              // kQueryRows rows of n_positions, one array a thread
+  std::vector<Array<std::uint16_t>> rounded_;     // a key and a value on their way to a bf16 cache
   std::vector<Sampler> samplers_;
 };
 

@@ -10,6 +10,5 @@ namespace {
 #include "kernels.inl"
 }  // namespace
 
-const Kernels kAvx2 = {"avx2",   product_f32, product_i8,  quantize_row, layer_norm,
-                         attend, block_max,   row_stats, exp_shifted};
+const Kernels kAvx2 = GPT2LAB_KERNELS("avx2");
 }  // namespace gpt2lab

@@ -10,6 +10,5 @@ namespace {
 #include "kernels.inl"
 }  // namespace
 
-const Kernels kAvx512 = {"avx512",   product_f32, product_i8,  quantize_row, layer_norm,
-                         attend, block_max,   row_stats, exp_shifted};
+const Kernels kAvx512 = GPT2LAB_KERNELS("avx512");
 }  // namespace gpt2lab

@@ -17,7 +17,14 @@ namespace gpt2lab {
 constexpr int kLanes = 16;          // floats in the vector that every path works with
 constexpr int kPanel = 64;          // output columns that a packed weight panel holds side by side
 constexpr int kPage = 32;           // positions in one page of a key/value cache; a multiple of kLanes
-constexpr int kQuad = 4;            // int8 weights are packed four inputs deep
+constexpr int kQuad = 4;            // int8 and int4 weights are packed four inputs deep
+constexpr int kDepthBf16 = 32;      // inputs whose bf16 products are summed before they join the total; k is padded to it
+constexpr int kDepthI8 = 64;        // k of an int8 product is padded to it
+constexpr int kGroupI8 = 128;       // inputs that share one scale in the rows of an int8 product (the last group may be short)
+constexpr int kGroupI4 = 32;        // the same in an int4 product, whose weights share a scale over the same inputs
+constexpr int kOffsetI8 = 128;      // int8 weights are stored with it added, int4 weights with
+constexpr int kOffsetI4 = 8;
+constexpr int kSpareRows = 31;      // rows behind the last that a product may read (and ignore)
 
 constexpr int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 
@@ -31,42 +38,72 @@ struct Epilogue {
 };
 
 // y[m, panel columns] = epilogue(x[m, k] . packed weights), for the panels first..last-1.
-struct ProductF32 {
-  const float* x;         // (m, ldx)
-  std::ptrdiff_t ldx;
-  int m, k;
-  const float* weights;   // [panel][k][kPanel]
+struct Output {
   float* y;               // (m, ldy); ldy is a multiple of kPanel
   std::ptrdiff_t ldy;
   Epilogue epilogue;
 };
 
-struct ProductI8 {
-  const std::uint8_t* x;  // (m, ldx): round(value / scale) + 128
+struct ProductF32 {
+  const float* x;         // (m, ldx)
   std::ptrdiff_t ldx;
-  const float* x_scale;   // (m)
-  int m, k;               // k is a multiple of kQuad, padded with zero weights
-  const std::int8_t* weights;     // [panel][k / kQuad][kPanel][kQuad]
-  const float* w_scale;           // one per output column
-  const std::int32_t* w_sum;      // sum of each column's quantised weights
-  float* y;
-  std::ptrdiff_t ldy;
-  Epilogue epilogue;
+  int m, k;
+  const float* weights;   // [panel][k][kPanel]
+  Output out;
 };
 
-// One query against the keys and values of one head.
+// bf16 times bf16 is exact in float. Each kDepthBf16 inputs make two sums from zero, of the even and of the odd inputs;
+// the two are added, and their sum to the total. That is how AMX adds, and so every path does.
+struct ProductBf16 {
+  const std::uint16_t* x; // (m, k)
+  int m, k;               // k is a multiple of kDepthBf16, padded with zeros
+  const std::uint16_t* weights;   // [panel][k / 2][kPanel][2]
+  Output out;
+};
+
+// Quantised rows: value = q * scale of its group.
+struct Rows8 {
+  const std::int8_t* q;   // (m, k)
+  const float* scale;     // (m, groups)
+  const std::int32_t* sum;        // (m, groups): sum of q over the group
+  int groups;
+};
+
+struct ProductI8 {
+  Rows8 x;                // in groups of kGroupI8
+  int m, k;               // k is a multiple of kDepthI8, padded with zero inputs
+  const std::uint8_t* weights;    // [panel][k / kQuad][kPanel][kQuad]
+  const float* w_scale;           // one per output column
+  Output out;
+};
+
+struct ProductI4 {
+  Rows8 x;                // in groups of kGroupI4
+  int m, k;               // k is a multiple of kGroupI4
+  const std::uint8_t* weights;    // [panel][group]: kPanel float16 scales, then [4][kPanel][kQuad] bytes of two weights each:
+  Output out;                     // in byte row i the low halves are quad 2 i of the group, the high halves quad 2 i + 1
+};
+constexpr std::size_t kScalesI4 = kPanel * 2;
+constexpr std::size_t kGroupBytesI4 = kScalesI4 + kPanel * kGroupI4 / 2;
+
+// Consecutive queries of one sequence against the keys and values of one head.
 struct Attend {
-  const float* query;             // (head_dim)
-  const float* const* pages;      // base address of each page of the cache
-  std::ptrdiff_t key_offset;      // of this layer's and head's keys in a page: [kPage / kLanes][head_dim][kLanes]
+  const float* query;             // (queries, query_stride), head_dim of each row
+  std::ptrdiff_t query_stride;
+  int queries;
+  const void* const* pages;       // base address of each page of the cache
+  std::ptrdiff_t key_offset;      // of this layer's and head's keys in a page, in elements: [kPage / kLanes][head_dim][kLanes]
   std::ptrdiff_t value_offset;    // of its values: [kPage][value_stride]
-  int visible;                    // positions 0 .. visible-1 are attended to
+  int visible;                    // the first query sees positions 0 .. visible-1, each next one a position more
   int head_dim;
   int value_stride;               // head_dim rounded up to kLanes
   float scale;                    // of query . key
-  float* scores;                  // scratch, `visible` rounded up to kPage
-  float* out;                     // (head_dim)
+  float* scores;                  // scratch: kQueryRows rows of score_stride
+  std::ptrdiff_t score_stride;    // at least `visible` of the last query rounded up to kPage
+  float* out;                     // (queries, out_stride), head_dim of each row
+  std::ptrdiff_t out_stride;
 };
+constexpr int kQueryRows = 8;
 
 struct RowStats {
   float max;
@@ -77,11 +114,17 @@ struct RowStats {
 struct Kernels {
   const char* name;
   void (*product_f32)(const ProductF32&, int first, int last);
+  void (*product_bf16)(const ProductBf16&, int first, int last);
   void (*product_i8)(const ProductI8&, int first, int last);
-  // q = round(x * 127 / max|x|) + 128, scale = max|x| / 127; the tail up to k_padded is filled with 128.
-  void (*quantize_row)(const float* x, int k, int k_padded, std::uint8_t* q, float* scale);
+  void (*product_i4)(const ProductI4&, int first, int last);
+  // Per group: scale = max|x| / 127, q = round(x / scale), or 0 where max|x| is at most 2^-100. The tail up to k_padded is
+  // zero. Inputs that are infinite or not a number make the row's first scale not a number.
+  void (*quantize_row)(const float* x, int k, int k_padded, int group, std::int8_t* q, float* scale, std::int32_t* sum);
+  // To the nearest bf16, ties to even; values below the normal range become 0. The tail up to k_padded is zero.
+  void (*round_row)(const float* x, int k, int k_padded, std::uint16_t* out);
   void (*layer_norm)(const float* x, const float* gain, const float* bias, float epsilon, int n, float* y);
-  void (*attend)(const Attend&);
+  void (*attend_f32)(const Attend&);
+  void (*attend_bf16)(const Attend&);
   // Largest value of each block of kPanel values; n is a multiple of kPanel.
   void (*block_max)(const float* x, int n, float* out);
   // Softmax statistics of a row of n values; `out_exp`, when not null, receives exp(x - max).
@@ -104,6 +147,7 @@ extern const Kernels kPortable;
 #if defined(GPT2LAB_X86)
 extern const Kernels kAvx2;
 extern const Kernels kAvx512;
+extern const Kernels kAmx;
 #endif
 
 }  // namespace gpt2lab

@@ -2,11 +2,32 @@
 // Included inside an anonymous namespace by one .cpp per instruction set. No standard library: an inline function of it,
 // compiled here for AVX-512, could be the copy that the linker keeps for every processor.
 
+// A loop over the registers of a tile, as so many copies of its body: EACH(i, n) { ... };
+// An array that a standing loop indexes would live in memory.
+template <int I>
+struct Index {
+  constexpr operator int() const { return I; }
+};
+template <int N>
+struct Each {
+  template <class Body, int I>
+  inline __attribute__((always_inline)) void run(const Body& body, Index<I> i) const {
+    if constexpr (I < N) {
+      body(i);
+      run(body, Index<I + 1>{});
+    }
+  }
+  template <class Body>
+  inline __attribute__((always_inline)) void operator<<(const Body& body) const { run(body, Index<0>{}); }
+};
+#define EACH(i, n) Each<n>{} << [&]([[maybe_unused]] auto i) __attribute__((always_inline))
+
 // ---- elementary functions ----------------------------------------------------------------------------------------
 
-// exp(x) to about 1 unit in the last place for x in [-87.3, 88.3]; smaller x give 0.
+// exp(x) to about 1 unit in the last place for x in [-87.3, 87.3]; smaller x give 0, larger ones e^87.3, whose inverse
+// is still a normal number: others are slow to compute with.
 static inline F f_exp(F x) {
-  const F clamped = f_max(f_min(x, f_set(88.3f)), f_set(-87.3f));
+  const F clamped = f_max(f_min(x, f_set(87.3f)), f_set(-87.3f));
   const F n = f_rint(f_mul(clamped, f_set(1.44269504088896341f)));
   F r = f_fma(n, f_set(-0.693359375f), clamped);
   r = f_fma(n, f_set(2.12194440e-4f), r);
@@ -18,8 +39,8 @@ static inline F f_exp(F x) {
   p = f_fma(p, r, f_set(5.0000001201e-1f));
   p = f_fma(f_mul(p, r), r, f_add(r, f_set(1.0f)));
   const F y = f_mul(p, f_exp2i(n));
-  // max(0, min(y, (x + 87.3) * 2^100)) is y for every x above the clamp and 0 for every x below it
-  return f_max(f_set(0.0f), f_min(y, f_mul(f_add(x, f_set(87.3f)), f_set(1.2676506e30f))));
+  // max(0, min(y, (x + 87.3) * 2^127)) is y for every x above the clamp and 0 for every x below it
+  return f_max(f_set(0.0f), f_min(y, f_mul(f_add(x, f_set(87.3f)), f_set(1.7014118e38f))));
 }
 
 static inline F sigmoid(F x) { return f_div(f_set(1.0f), f_add(f_set(1.0f), f_exp(f_sub(f_set(0.0f), x)))); }
@@ -50,7 +71,7 @@ static inline F activate(F x, Activation kind) {
     case Activation::gelu_tanh: return gelu_tanh(x);
     case Activation::gelu_erf:
       return f_mul(f_mul(x, f_set(0.5f)), f_add(f_set(1.0f), f_erf(f_mul(x, f_set(0.70710678118654752f)))));
-    case Activation::relu: return f_max(x, f_set(0.0f));
+    case Activation::relu: return f_max(f_set(0.0f), x);  // in this order not-a-number stays what it is
     case Activation::silu: return f_mul(x, sigmoid(x));
     case Activation::tanh:
       return f_sub(f_set(1.0f), f_div(f_set(2.0f), f_add(f_set(1.0f), f_exp(f_add(x, x)))));
@@ -58,114 +79,309 @@ static inline F activate(F x, Activation kind) {
   return x;
 }
 
-static inline void finish(F value, int column, const Epilogue& epilogue, float* y) {
-  if (epilogue.bias) value = f_add(value, f_load(epilogue.bias + column));
-  value = activate(value, epilogue.activation);
-  if (epilogue.add) value = f_add(f_load(y), value);
+static inline void finish(F value, const Output& out, int row, int column) {
+  float* y = out.y + row * out.ldy + column;
+  if (out.epilogue.bias) value = f_add(value, f_load(out.epilogue.bias + column));
+  value = activate(value, out.epilogue.activation);
+  if (out.epilogue.add) value = f_add(f_load(y), value);
   f_store(y, value);
 }
 
 // ---- matrix products -----------------------------------------------------------------------------------------------
+//
+// Each struct below computes one tile, R rows by C vectors of columns, of one kind of product.
 
-// Rows row..row+R-1 and C vectors of columns from `column` (inside panel `panel`).
-template <int R, int C>
-static inline void tile_f32(const ProductF32& job, int row, int panel, int column) {
-  const float* w = job.weights + static_cast<std::ptrdiff_t>(panel) * job.k * kPanel + column;
-  const float* x = job.x + row * job.ldx;
-  F sum[R][C];
-  for (int r = 0; r < R; ++r)
-    for (int c = 0; c < C; ++c) sum[r][c] = f_set(0.0f);
-  for (int k = 0; k < job.k; ++k, w += kPanel) {
-    F b[C];
-    for (int c = 0; c < C; ++c) b[c] = f_load(w + c * kLanes);
-    for (int r = 0; r < R; ++r) {
-      const F a = f_set(x[r * job.ldx + k]);
-      for (int c = 0; c < C; ++c) sum[r][c] = f_fma(a, b[c], sum[r][c]);
-    }
+// The weights to ask for while computing, because the processor's own prefetcher stays too close to keep the memory busy. For
+// few rows they lie a little further on in the same panel. For more, which pass over a panel several times, they are the next
+// panel's, each pass asking for its share, so that the memory has work in every one.
+struct Ahead {
+  const char* at;
+  int shift;  // of as many bytes as a step of the product reads of the whole panel, a pass asks for this power of two less
+
+  inline void go(int bytes) {
+    const int share = bytes >> shift;
+    for (int line = 0; line < share; line += 64) prefetch(at + line);
+    at += share;
   }
-  for (int r = 0; r < R; ++r)
-    for (int c = 0; c < C; ++c) {
-      const int out = panel * kPanel + column + c * kLanes;
-      finish(sum[r][c], out, job.epilogue, job.y + (row + r) * job.ldy + out);
-    }
-}
-
-template <int R, int C>
-static inline void tile_i8(const ProductI8& job, int row, int panel, int column) {
-  const std::int8_t* w = job.weights + static_cast<std::ptrdiff_t>(panel) * job.k * kPanel + column * kQuad;
-  const std::uint8_t* x = job.x + row * job.ldx;
-  I sum[R][C];
-  for (int r = 0; r < R; ++r)
-    for (int c = 0; c < C; ++c) sum[r][c] = i_zero();
-  for (int k = 0; k < job.k; k += kQuad, w += kPanel * kQuad)
-    for (int r = 0; r < R; ++r) {
-      const Quad a = quad_set(x + r * job.ldx + k);
-      for (int c = 0; c < C; ++c) sum[r][c] = i_dot(sum[r][c], a, w + c * kLanes * kQuad);
-    }
-  for (int r = 0; r < R; ++r)
-    for (int c = 0; c < C; ++c) {
-      const int out = panel * kPanel + column + c * kLanes;
-      const F scale = f_mul(f_load(job.w_scale + out), f_set(job.x_scale[row + r]));
-      const F value = f_mul(i_finish(sum[r][c], job.w_sum + out), scale);
-      finish(value, out, job.epilogue, job.y + (row + r) * job.ldy + out);
-    }
-}
+};
+constexpr int kNothingAhead = 30;
+constexpr int kAhead = 2048;  // bytes
+constexpr int kStep = 4 * kPanel;  // bytes that a step of a product reads: a float, a pair of bf16 or a quad for each column
 
 struct TilesF32 {
   using Job = ProductF32;
+  static std::ptrdiff_t panel_bytes(const Job& job) { return static_cast<std::ptrdiff_t>(job.k) * kPanel * 4; }
+  static constexpr int few = kFewRows, rows = kRowTile, columns = kColumnTile;
+
+  // A tall tile goes through k in stretches, so that the panel's share of a stretch stays in the cache while all rows pass;
+  // in between its sums wait in the scratch. The order of the additions is the same.
+  static constexpr int stretch = 768;
+
   template <int R, int C>
-  static inline void run(const Job& job, int row, int panel, int column) { tile_f32<R, C>(job, row, panel, column); }
-};
-struct TilesI8 {
-  using Job = ProductI8;
+  static inline void run(const Job& job, int row, int panel, int column, Ahead ahead) {
+    add<R, C>(job, row, panel, column, ahead, 0, job.k, job.out.y);  // in one go: nothing waits
+  }
+
   template <int R, int C>
-  static inline void run(const Job& job, int row, int panel, int column) { tile_i8<R, C>(job, row, panel, column); }
+  static inline void add(const Job& job, int row, int panel, int column, Ahead ahead, int from, int to, float* waiting) {
+    const float* w = job.weights + (static_cast<std::ptrdiff_t>(panel) * job.k + from) * kPanel + column;
+    const float* x = job.x + row * job.ldx;
+    F sum[R][C];
+    EACH(r, R) {
+      EACH(c, C) { sum[r][c] = from > 0 ? f_load(waiting + r * kPanel + column + c * kLanes) : f_set(0.0f); };
+    };
+    for (int k = from; k < to; ++k, w += kPanel) {
+      ahead.go(kStep);
+      F b[C];
+      EACH(c, C) { b[c] = f_load(w + c * kLanes); };
+      EACH(r, R) {
+        const F a = f_set(x[r * job.ldx + k]);
+        EACH(c, C) { sum[r][c] = f_fma(a, b[c], sum[r][c]); };
+      };
+    }
+    EACH(r, R) {
+      EACH(c, C) {
+        if (to < job.k) f_store(waiting + r * kPanel + column + c * kLanes, sum[r][c]);
+        else finish(sum[r][c], job.out, row + r, panel * kPanel + column + c * kLanes);
+      };
+    };
+  }
 };
 
-template <class Tiles, int R>
-static inline void rows_of_panel(const typename Tiles::Job& job, int row, int panel) {
-  for (int column = 0; column < kPanel; column += kColumnTile * kLanes)
-    Tiles::template run<R, kColumnTile>(job, row, panel, column);
+struct TilesBf16 {
+  using Job = ProductBf16;
+  static std::ptrdiff_t panel_bytes(const Job& job) { return static_cast<std::ptrdiff_t>(job.k) * kPanel * 2; }
+  static constexpr int few = 1, rows = kRowTileBf16, columns = kColumnTile;
+
+  template <int R, int C>
+  static inline void run(const Job& job, int row, int panel, int column, Ahead ahead) {
+    const std::uint16_t* w = job.weights + static_cast<std::ptrdiff_t>(panel) * job.k * kPanel + column * 2;
+    const std::uint16_t* x = job.x + static_cast<std::ptrdiff_t>(row) * job.k;
+    F total[R][C];
+    EACH(r, R) {
+      EACH(c, C) { total[r][c] = f_set(0.0f); };
+    };
+    alignas(64) float wide[R][kDepthBf16];
+    for (int k = 0; k < job.k; k += kDepthBf16) {
+      EACH(r, R) {
+        for (int i = 0; i < kDepthBf16; i += kLanes) f_store(wide[r] + i, f_load_bf16(x + static_cast<std::ptrdiff_t>(r) * job.k + k + i));
+      };
+      F even[R][C], odd[R][C];
+      EACH(r, R) {
+        EACH(c, C) { even[r][c] = odd[r][c] = f_set(0.0f); };
+      };
+      for (int i = 0; i < kDepthBf16; i += 2, w += kPanel * 2) {
+        ahead.go(kStep);
+        EACH(c, C) {
+          F w_even, w_odd;
+          f_load_pairs(w + c * kLanes * 2, w_even, w_odd);
+          EACH(r, R) {
+            even[r][c] = f_fma(f_set(wide[r][i]), w_even, even[r][c]);
+            odd[r][c] = f_fma(f_set(wide[r][i + 1]), w_odd, odd[r][c]);
+          };
+        };
+      }
+      EACH(r, R) {
+        EACH(c, C) { total[r][c] = f_add(total[r][c], f_add(even[r][c], odd[r][c])); };
+      };
+    }
+    EACH(r, R) {
+      EACH(c, C) { finish(total[r][c], job.out, row + r, panel * kPanel + column + c * kLanes); };
+    };
+  }
+};
+
+struct TilesI8 {
+  using Job = ProductI8;
+  static std::ptrdiff_t panel_bytes(const Job& job) { return static_cast<std::ptrdiff_t>(job.k) * kPanel; }
+  static constexpr int few = kFewRows, rows = kRowTile, columns = kColumnTile;
+
+  template <int R, int C>
+  static inline void run(const Job& job, int row, int panel, int column, Ahead ahead) {
+    const std::uint8_t* w = job.weights + static_cast<std::ptrdiff_t>(panel) * job.k * kPanel + column * kQuad;
+    const std::int8_t* x = job.x.q + static_cast<std::ptrdiff_t>(row) * job.k;
+    alignas(64) float total[R][C * kLanes];  // in memory: the registers belong to the integer sums
+    EACH(r, R) {
+      EACH(c, C) { f_store(total[r] + c * kLanes, f_set(0.0f)); };
+    };
+    for (int group = 0, k = 0; group < job.x.groups; ++group) {
+      const int end = job.k - k < kGroupI8 ? job.k : k + kGroupI8;
+      const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(row) * job.x.groups + group;
+      I sum[R][C];
+      EACH(r, R) {
+        EACH(c, C) { sum[r][c] = i_start_u8(job.x.sum[at + static_cast<std::ptrdiff_t>(r) * job.x.groups]); };
+      };
+      for (; k < end; k += kQuad, w += kPanel * kQuad) {
+        ahead.go(kStep);
+        W b[C];
+        EACH(c, C) { b[c] = w_load(w + c * kLanes * kQuad); };
+        EACH(r, R) {
+          const Quad a = quad_set(x + static_cast<std::ptrdiff_t>(r) * job.k + k);
+          EACH(c, C) { sum[r][c] = i_dot_u8(sum[r][c], b[c], a); };
+        };
+      }
+      EACH(r, R) {
+        const F scale = f_set(job.x.scale[at + static_cast<std::ptrdiff_t>(r) * job.x.groups]);
+        EACH(c, C) { f_store(total[r] + c * kLanes, f_fma(i_float(sum[r][c]), scale, f_load(total[r] + c * kLanes))); };
+      };
+    }
+    EACH(r, R) {
+      EACH(c, C) {
+        const int at = panel * kPanel + column + c * kLanes;
+        finish(f_mul(f_load(total[r] + c * kLanes), f_load(job.w_scale + at)), job.out, row + r, at);
+      };
+    };
+  }
+};
+
+struct TilesI4 {
+  using Job = ProductI4;
+  static std::ptrdiff_t panel_bytes(const Job& job) { return static_cast<std::ptrdiff_t>(job.x.groups) * static_cast<std::ptrdiff_t>(kGroupBytesI4); }
+  static constexpr int few = 1, rows = kRowTileI4, columns = kColumnTile;
+
+  template <int R, int C>
+  static inline void run(const Job& job, int row, int panel, int column, Ahead ahead) {
+    const std::uint8_t* group_weights = job.weights + static_cast<std::ptrdiff_t>(panel) * job.x.groups * static_cast<std::ptrdiff_t>(kGroupBytesI4);
+    const std::int8_t* x = job.x.q + static_cast<std::ptrdiff_t>(row) * job.k;
+    F total[R][C];
+    EACH(r, R) {
+      EACH(c, C) { total[r][c] = f_set(0.0f); };
+    };
+    for (int group = 0; group < job.x.groups; ++group, group_weights += kGroupBytesI4, x += kGroupI4) {
+      const auto* w_scale = reinterpret_cast<const std::uint16_t*>(group_weights) + column;
+      const std::uint8_t* w = group_weights + kScalesI4 + column * kQuad;
+      const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(row) * job.x.groups + group;
+      ahead.go(static_cast<int>(kScalesI4));
+      I sum[R][C];
+      EACH(r, R) {
+        EACH(c, C) { sum[r][c] = i_start_u4(job.x.sum[at + static_cast<std::ptrdiff_t>(r) * job.x.groups]); };
+      };
+      for (int i = 0; i < kGroupI4; i += 2 * kQuad, w += kPanel * kQuad) {
+        ahead.go(kStep);
+        EACH(c, C) {
+          W low, high;
+          w_load_halves(w + c * kLanes * kQuad, low, high);
+          EACH(r, R) {
+            const std::int8_t* a = x + static_cast<std::ptrdiff_t>(r) * job.k + i;
+            sum[r][c] = i_dot_u4(i_dot_u4(sum[r][c], low, quad_set(a)), high, quad_set(a + kQuad));
+          };
+        };
+      }
+      EACH(c, C) {
+        const F scale = f_load_f16(w_scale + c * kLanes);
+        EACH(r, R) {
+          total[r][c] = f_fma(i_float(sum[r][c]), f_mul(scale, f_set(job.x.scale[at + static_cast<std::ptrdiff_t>(r) * job.x.groups])), total[r][c]);
+        };
+      };
+    }
+    EACH(r, R) {
+      EACH(c, C) { finish(total[r][c], job.out, row + r, panel * kPanel + column + c * kLanes); };
+    };
+  }
+};
+
+// `count` rows, at most R, of one panel, C vectors of columns at a time; `pass` numbers the passes over the panel.
+template <class Tiles, int R, int C>
+static inline void rows_of_panel(const typename Tiles::Job& job, int row, int count, int panel, int pass, Ahead ahead, std::ptrdiff_t share) {
+  if (count == R) {
+    for (int column = 0; column < kPanel; column += C * kLanes, ++pass) {
+      const bool asks = pass < 1 << ahead.shift;
+      Tiles::template run<R, C>(job, row, panel, column, asks ? Ahead{ahead.at + pass * share, ahead.shift} : Ahead{ahead.at, kNothingAhead});
+    }
+  } else if constexpr (R > 1) {
+    rows_of_panel<Tiles, R - 1, C>(job, row, count, panel, pass, ahead, share);
+  }
 }
 
 template <class Tiles>
 static void product(const typename Tiles::Job& job, int first, int last) {
+  const std::ptrdiff_t bytes = Tiles::panel_bytes(job);
+  const auto* weights = reinterpret_cast<const char*>(job.weights);
+  constexpr int kWide = kPanel / kLanes / Tiles::columns;   // passes for each block of rows
+  const int blocks = (job.m + Tiles::rows - 1) / Tiles::rows;  // of nearly equal height
+  const int passes = blocks * kWide, shift = passes >= 8 ? 3 : passes >= 4 ? 2 : passes >= 2 ? 1 : 0;
   for (int panel = first; panel < last; ++panel) {
-    if (job.m == 1) {  // four vectors wide whatever the path: one row alone must hide the latency of its own sums
-      Tiles::template run<1, kPanel / kLanes>(job, 0, panel, 0);
+    if (job.m <= Tiles::few) {
+      rows_of_panel<Tiles, Tiles::few, kPanel / kLanes>(job, 0, job.m, panel, 0, {weights + panel * bytes + kAhead, 0}, 0);
       continue;
     }
-    int row = 0;
-    for (; row + kRowTile <= job.m; row += kRowTile) rows_of_panel<Tiles, kRowTile>(job, row, panel);
-    switch (job.m - row) {
-      case 5: rows_of_panel<Tiles, 5>(job, row, panel); break;
-      case 4: rows_of_panel<Tiles, 4>(job, row, panel); break;
-      case 3: rows_of_panel<Tiles, 3>(job, row, panel); break;
-      case 2: rows_of_panel<Tiles, 2>(job, row, panel); break;
-      case 1: rows_of_panel<Tiles, 1>(job, row, panel); break;
-      default: break;
+    const Ahead ahead{weights + (panel + 1 < last ? panel + 1 : panel) * bytes, shift};
+    for (int block = 0; block < blocks; ++block) {
+      const int row = job.m * block / blocks;
+      rows_of_panel<Tiles, Tiles::rows, Tiles::columns>(job, row, job.m * (block + 1) / blocks - row, panel, block * kWide, ahead, bytes >> shift);
     }
   }
 }
 
-static void product_f32(const ProductF32& job, int first, int last) { product<TilesF32>(job, first, last); }
+// `count` rows, at most R, of one panel from input `from` up to `to`.
+template <int R>
+static inline void stretch_of_panel(const ProductF32& job, int row, int count, int panel, int from, int to, float* waiting) {
+  if (count == R) {
+    for (int column = 0; column < kPanel; column += kColumnTile * kLanes)
+      TilesF32::add<R, kColumnTile>(job, row, panel, column, Ahead{nullptr, kNothingAhead}, from, to, waiting);
+  } else if constexpr (R > 1) {
+    stretch_of_panel<R - 1>(job, row, count, panel, from, to, waiting);
+  }
+}
+
+static void product_f32(const ProductF32& job, int first, int last) {
+  if (job.m <= kRowTile || job.k <= TilesF32::stretch) return product<TilesF32>(job, first, last);
+  constexpr int kBlocks = 12;  // rows of tiles that pass together
+  alignas(64) float waiting[kBlocks * kRowTile * kPanel];
+  const int blocks = (job.m + kRowTile - 1) / kRowTile;
+  for (int panel = first; panel < last; ++panel)
+    for (int start = 0; start < blocks; start += kBlocks) {
+      const int end = blocks - start < kBlocks ? blocks : start + kBlocks;
+      for (int from = 0; from < job.k; from += TilesF32::stretch) {
+        const int to = job.k - from < TilesF32::stretch ? job.k : from + TilesF32::stretch;
+        for (int block = start; block < end; ++block) {
+          const int row = job.m * block / blocks;
+          stretch_of_panel<kRowTile>(job, row, job.m * (block + 1) / blocks - row, panel, from, to, waiting + (block - start) * kRowTile * kPanel);
+        }
+      }
+    }
+}
+static void product_bf16(const ProductBf16& job, int first, int last) { product<TilesBf16>(job, first, last); }
 static void product_i8(const ProductI8& job, int first, int last) { product<TilesI8>(job, first, last); }
+static void product_i4(const ProductI4& job, int first, int last) { product<TilesI4>(job, first, last); }
 
 // ---- rows --------------------------------------------------------------------------------------------------------
 
-static void quantize_row(const float* x, int k, int k_padded, std::uint8_t* q, float* scale) {
-  F largest = f_set(0.0f);
-  for (int i = 0; i < k; i += kLanes) largest = f_max(largest, f_abs(f_load_n(x + i, k - i < kLanes ? k - i : kLanes, 0.0f)));
-  const float top = f_hmax(largest);
-  *scale = top / 127.0f;
-  const F inverse = f_set(top > 0.0f ? 127.0f / top : 0.0f);
-  alignas(64) std::uint8_t last[kLanes];
-  for (int i = 0; i < k_padded; i += kLanes) {
-    const int n = k_padded - i < kLanes ? k_padded - i : kLanes;
-    const int valid = k - i < 0 ? 0 : k - i < kLanes ? k - i : kLanes;
-    f_store_u8(last, f_mul(f_load_n(x + i, valid, 0.0f), inverse));
-    __builtin_memcpy(q + i, last, static_cast<std::size_t>(n));
+static void quantize_row(const float* x, int k, int k_padded, int group, std::int8_t* q, float* scale, std::int32_t* sum) {
+  F poison = f_set(0.0f);  // not a number once any input is infinite or not a number
+  for (int start = 0, g = 0; start < k_padded; start += group, ++g) {
+    const int end = k_padded - start < group ? k_padded : start + group;
+    const auto load = [&](int i) { return i + kLanes <= k ? f_load(x + i) : f_load_n(x + i, k < i ? 0 : k - i, 0.0f); };
+    F largest = f_set(0.0f);
+    for (int i = start; i < end; i += kLanes) {
+      const F v = load(i);
+      largest = f_max(largest, f_abs(v));
+      poison = f_fma(v, f_set(0.0f), poison);
+    }
+    const float top = f_hmax(largest);
+    scale[g] = top / 127.0f;
+    const F inverse = f_set(top > 0x1.0p-100f ? 127.0f / top : 0.0f);  // infinite for the smallest
+    F total = f_set(0.0f);  // of whole numbers, few enough to be exact
+    for (int i = start; i < end; i += kLanes) {
+      const F whole = f_rint(f_min(f_max(f_mul(load(i), inverse), f_set(-127.0f)), f_set(127.0f)));
+      f_store_s8(q + i, whole);
+      total = f_add(total, whole);
+    }
+    sum[g] = static_cast<std::int32_t>(f_sum(total));
   }
+  scale[0] += f_sum(poison);
+}
+
+static void round_row(const float* x, int k, int k_padded, std::uint16_t* out) {
+  for (int i = 0; i < k; ++i) {
+    std::uint32_t bits;
+    __builtin_memcpy(&bits, x + i, 4);
+    const std::uint32_t rounded = (bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16;
+    const std::uint32_t exponent = rounded & 0x7F80u;
+    const bool is_nan = (bits & 0x7FFFFFFFu) > 0x7F800000u;
+    out[i] = static_cast<std::uint16_t>(is_nan ? 0x7FC0u : exponent == 0 ? rounded & 0x8000u : rounded);
+  }
+  for (int i = k; i < k_padded; ++i) out[i] = 0;
 }
 
 static void layer_norm(const float* x, const float* gain, const float* bias, float epsilon, int n, float* y) {
@@ -187,53 +403,117 @@ static void layer_norm(const float* x, const float* gain, const float* bias, flo
   }
 }
 
-// query . key for kLanes positions at a time: lanes run over positions, the sum runs over head_dim upwards.
-static inline F block_scores(const Attend& job, const float* keys) {
-  F sum = f_set(0.0f);
-  for (int d = 0; d < job.head_dim; ++d) sum = f_fma(f_set(job.query[d]), f_load(keys + d * kLanes), sum);
-  return f_mul(sum, f_set(job.scale));
+// ---- attention -----------------------------------------------------------------------------------------------------
+//
+// Element is what the cache holds: float, or the upper half of one (bf16).
+
+static inline F load_element(const float* p) { return f_load(p); }
+static inline F load_element(const std::uint16_t* p) { return f_load_bf16(p); }
+
+// What the next stretch of a loop over the cache will read: its pages lie far apart, out of the sight of the processor's own
+// prefetcher.
+template <class Element>
+static inline void fetch_page(const Element* p, int elements) {
+  for (std::ptrdiff_t at = 0; at < static_cast<std::ptrdiff_t>(elements * sizeof(Element)); at += 64) prefetch(reinterpret_cast<const char*>(p) + at);
 }
 
-// The weighted sum of the values, C vectors of the head from `column`; positions are added upwards.
-template <int C>
-static inline void weighted_values(const Attend& job, int column, float factor) {
-  F sum[C];
-  for (int c = 0; c < C; ++c) sum[c] = f_set(0.0f);
-  for (int t = 0; t < job.visible; ++t) {
-    const float* v = job.pages[t / kPage] + job.value_offset + static_cast<std::ptrdiff_t>(t % kPage) * job.value_stride + column;
-    const F p = f_set(job.scores[t]);
-    for (int c = 0; c < C; ++c) sum[c] = f_fma(p, f_load(v + c * kLanes), sum[c]);
-  }
-  for (int c = 0; c < C; ++c) {
-    const int at = column + c * kLanes;
-    const int left = job.head_dim - at;
-    f_store_n(job.out + at, f_mul(sum[c], f_set(factor)), left < kLanes ? left : kLanes);
-  }
+// query . key of Q queries and B times kLanes positions of one page: lanes run over positions, the sum runs over head_dim
+// upwards.
+template <class Element, int Q, int B>
+static inline void block_scores(const Attend& job, int query, const Element* keys, float* scores) {
+  F sum[Q][B];
+  EACH(q, Q) {
+    EACH(b, B) { sum[q][b] = f_set(0.0f); };
+  };
+  const float* x = job.query + query * job.query_stride;
+  for (int d = 0; d < job.head_dim; ++d)
+    EACH(b, B) {
+      const F key = load_element(keys + (b * job.head_dim + d) * kLanes);
+      EACH(q, Q) { sum[q][b] = f_fma(f_set(x[q * job.query_stride + d]), key, sum[q][b]); };
+    };
+  EACH(q, Q) {
+    EACH(b, B) { f_store(scores + q * job.score_stride + b * kLanes, f_mul(sum[q][b], f_set(job.scale))); };
+  };
 }
 
-static void attend(const Attend& job) {
+// The weighted sums of the values of Q queries, C vectors of the head from `column`; positions are added upwards.
+template <class Element, int Q, int C>
+static inline void weighted_values(const Attend& job, int query, int column, const float* factor) {
+  F sum[Q][C];
+  EACH(q, Q) {
+    EACH(c, C) { sum[q][c] = f_set(0.0f); };
+  };
+  const int visible = job.visible + query + Q - 1;  // to an earlier query of the tile the last ones weigh nothing
+  for (int page = 0; page * kPage < visible; ++page) {
+    const Element* v = static_cast<const Element*>(job.pages[page]) + job.value_offset + column;
+    if (Q == 1 && column == 0 && (page + 1) * kPage < visible)
+      fetch_page(static_cast<const Element*>(job.pages[page + 1]) + job.value_offset, kPage * job.value_stride);
+    const float* p = job.scores + page * kPage;
+    const int count = visible - page * kPage < kPage ? visible - page * kPage : kPage;
+    for (int t = 0; t < count; ++t, v += job.value_stride)
+      EACH(c, C) {
+        const F value = load_element(v + c * kLanes);
+        EACH(q, Q) { sum[q][c] = f_fma(f_set(p[q * job.score_stride + t]), value, sum[q][c]); };
+      };
+  }
+  EACH(q, Q) {
+    EACH(c, C) {
+      const int at = column + c * kLanes, left = job.head_dim - at;
+      f_store_n(job.out + (query + q) * job.out_stride + at, f_mul(sum[q][c], f_set(factor[q])), left < kLanes ? left : kLanes);
+    };
+  };
+}
+
+// Softmax over the scores of one query, without the division: returns the factor that makes the sum one.
+static inline float soften(float* scores, int visible, int stored) {
   const float lowest = -__builtin_inff();
   F largest = f_set(lowest);
-  for (int t = 0; t < job.visible; t += kLanes) {
-    const float* keys = job.pages[t / kPage] + job.key_offset +
-                        static_cast<std::ptrdiff_t>(t % kPage / kLanes) * job.head_dim * kLanes;
-    const int left = job.visible - t;
-    const F s = f_first(block_scores(job, keys), left < kLanes ? left : kLanes, lowest);
-    f_store(job.scores + t, s);
+  for (int t = 0; t < stored; t += kLanes) {
+    const int left = visible - t;
+    const F s = f_first(f_load(scores + t), left < 0 ? 0 : left < kLanes ? left : kLanes, lowest);
+    f_store(scores + t, s);
     largest = f_max(largest, s);
   }
   const F top = f_set(f_hmax(largest));
   F sum = f_set(0.0f);
-  for (int t = 0; t < job.visible; t += kLanes) {
-    const F p = f_exp(f_sub(f_load(job.scores + t), top));
-    f_store(job.scores + t, p);
+  for (int t = 0; t < stored; t += kLanes) {
+    const F p = f_exp(f_sub(f_load(scores + t), top));
+    f_store(scores + t, p);
     sum = f_add(sum, p);
   }
-  const float factor = 1.0f / f_sum(sum);
-  int column = 0;
-  for (; column + 4 * kLanes <= job.value_stride; column += 4 * kLanes) weighted_values<4>(job, column, factor);
-  for (; column < job.value_stride; column += kLanes) weighted_values<1>(job, column, factor);
+  return 1.0f / f_sum(sum);
 }
+
+template <class Element, int Q, int C>
+static inline void attend_tile(const Attend& job, int query) {
+  constexpr int B = kPage / kLanes;
+  const int visible = job.visible + query, stored = round_up(visible + Q - 1, B * kLanes);
+  for (int t = 0; t < stored; t += B * kLanes) {
+    const Element* keys = static_cast<const Element*>(job.pages[t / kPage]) + job.key_offset + t % kPage * job.head_dim;
+    if (Q == 1) {
+      if (t + kPage < visible) fetch_page(static_cast<const Element*>(job.pages[t / kPage + 1]) + job.key_offset, kPage * job.head_dim);
+      else fetch_page(static_cast<const Element*>(job.pages[0]) + job.value_offset, kPage * job.value_stride);
+    }
+    block_scores<Element, Q, B>(job, query, keys, job.scores + t);
+  }
+  float factor[Q];
+  EACH(q, Q) { factor[q] = soften(job.scores + q * job.score_stride, visible + q, stored); };
+  int column = 0;
+  for (; column + C * kLanes <= job.value_stride; column += C * kLanes) weighted_values<Element, Q, C>(job, query, column, factor);
+  for (; column < job.value_stride; column += kLanes) weighted_values<Element, Q, 1>(job, query, column, factor);
+}
+
+template <class Element>
+static void attend(const Attend& job) {
+  int query = 0;
+  for (; query + kQueryTile <= job.queries; query += kQueryTile) attend_tile<Element, kQueryTile, kValueTile>(job, query);
+  for (; query < job.queries; ++query) attend_tile<Element, 1, 4>(job, query);
+}
+
+static void attend_f32(const Attend& job) { attend<float>(job); }
+static void attend_bf16(const Attend& job) { attend<std::uint16_t>(job); }
+
+// ---- logits --------------------------------------------------------------------------------------------------------
 
 static void block_max(const float* x, int n, float* out) {
   for (int i = 0; i < n; i += kPanel) {
@@ -275,3 +555,8 @@ static RowStats row_stats(const float* x, int n, float* out_exp) {
   const double log_total = __builtin_log(total);
   return {top, static_cast<double>(top) + log_total, log_total - weighted / total};
 }
+
+// The table of this instruction set.
+#define GPT2LAB_KERNELS(name)                                                                                        \
+  {name, product_f32, product_bf16, product_i8, product_i4, quantize_row, round_row, layer_norm, attend_f32, attend_bf16, \
+   block_max, row_stats, exp_shifted}

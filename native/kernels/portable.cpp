@@ -8,6 +8,5 @@ namespace {
 #include "kernels.inl"
 }  // namespace
 
-const Kernels kPortable = {"portable",   product_f32, product_i8,  quantize_row, layer_norm,
-                         attend, block_max,   row_stats, exp_shifted};
+const Kernels kPortable = GPT2LAB_KERNELS("portable");
 }  // namespace gpt2lab

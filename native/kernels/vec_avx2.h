@@ -7,9 +7,6 @@ struct F {
 struct I {
   __m256i lo, hi;
 };
-struct Quad {
-  __m256i magnitude, value;
-};
 
 static inline __m256i mask_n(int n) {  // all ones in the lanes below n
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -67,29 +64,68 @@ static inline float f_hmax(F a) {
   return _mm_cvtss_f32(_mm_max_ss(four, _mm_shuffle_ps(four, four, 1)));
 }
 
-static inline I i_zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
-static inline Quad quad_set(const std::uint8_t* x) {
-  std::int32_t four;
-  __builtin_memcpy(&four, x, 4);
-  const __m256i value = _mm256_xor_si256(_mm256_set1_epi32(four), _mm256_set1_epi8(static_cast<char>(0x80)));
-  return {_mm256_abs_epi8(value), value};
+// Half-width numbers. A pair is two bf16 that lie side by side: the even one in the low half of a 32-bit lane.
+static inline __m256 even_half(__m256i pairs) { return _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)); }
+static inline __m256 odd_half(__m256i pairs) {
+  return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(static_cast<int>(0xFFFF0000u))));
 }
-// |x| and w carrying x's sign: two products of at most 127 * 127 fit in sixteen bits, so nothing saturates.
-static inline __m256i dot_half(__m256i acc, Quad x, __m256i w) {
-  const __m256i pairs = _mm256_maddubs_epi16(x.magnitude, _mm256_sign_epi8(w, x.value));
-  return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+static inline void f_load_pairs(const std::uint16_t* p, F& even, F& odd) {
+  const __m256i lo = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), hi = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16));
+  even = {even_half(lo), even_half(hi)};
+  odd = {odd_half(lo), odd_half(hi)};
 }
-static inline I i_dot(I acc, Quad x, const std::int8_t* w) {
-  const auto* p = reinterpret_cast<const __m256i*>(w);
-  return {dot_half(acc.lo, x, _mm256_loadu_si256(p)), dot_half(acc.hi, x, _mm256_loadu_si256(p + 1))};
+static inline __m256 bf16_half(const std::uint16_t* p) {
+  return even_half(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
-static inline F i_finish(I acc, const std::int32_t*) { return {_mm256_cvtepi32_ps(acc.lo), _mm256_cvtepi32_ps(acc.hi)}; }
-static inline void f_store_u8(std::uint8_t* p, F a) {
-  const __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi));  // 0-3 8-11 | 4-7 12-15
-  const __m256i order = _mm256_permute4x64_epi64(words, 0xD8);
-  const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(order), _mm256_extracti128_si256(order, 1));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_xor_si128(bytes, _mm_set1_epi8(static_cast<char>(0x80))));
+static inline F f_load_bf16(const std::uint16_t* p) { return {bf16_half(p), bf16_half(p + 8)}; }
+static inline F f_load_f16(const std::uint16_t* p) {
+  return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
 }
 
-constexpr int kRowTile = 6;    // 6 x 1 vectors of two registers: 12 accumulators of 16 registers
-constexpr int kColumnTile = 1;
+// Sixteen columns of four weights each, as unsigned bytes, and four signed inputs for all of them.
+struct W {
+  __m256i lo, hi;
+};
+struct Quad {
+  __m256i magnitude, value;
+};
+static inline W w_load(const std::uint8_t* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
+}
+static inline void w_load_halves(const std::uint8_t* p, W& low, W& high) {
+  const __m256i mask = _mm256_set1_epi8(15);
+  const W both = w_load(p);
+  low = {_mm256_and_si256(both.lo, mask), _mm256_and_si256(both.hi, mask)};
+  high = {_mm256_and_si256(_mm256_srli_epi16(both.lo, 4), mask), _mm256_and_si256(_mm256_srli_epi16(both.hi, 4), mask)};
+}
+static inline Quad quad_set(const std::int8_t* x) {
+  std::int32_t four;
+  __builtin_memcpy(&four, x, 4);
+  const __m256i value = _mm256_set1_epi32(four);
+  return {_mm256_abs_epi8(value), value};
+}
+static inline I i_start_u8(std::int32_t) { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+static inline I i_start_u4(std::int32_t sum) { return {_mm256_set1_epi32(-kOffsetI4 * sum), _mm256_set1_epi32(-kOffsetI4 * sum)}; }
+static inline __m256i add_pairs(__m256i acc, __m256i pairs) { return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))); }
+// The offset is taken off first; then |x| and w carrying x's sign: two products of at most 127 * 127 fit in sixteen bits.
+static inline __m256i dot_u8_half(__m256i acc, __m256i w, Quad x) {
+  const __m256i plain = _mm256_xor_si256(w, _mm256_set1_epi8(static_cast<char>(kOffsetI8)));
+  return add_pairs(acc, _mm256_maddubs_epi16(x.magnitude, _mm256_sign_epi8(plain, x.value)));
+}
+static inline I i_dot_u8(I acc, W w, Quad x) { return {dot_u8_half(acc.lo, w.lo, x), dot_u8_half(acc.hi, w.hi, x)}; }
+static inline I i_dot_u4(I acc, W w, Quad x) {  // two products of at most 15 * 127 fit in sixteen bits
+  return {add_pairs(acc.lo, _mm256_maddubs_epi16(w.lo, x.value)), add_pairs(acc.hi, _mm256_maddubs_epi16(w.hi, x.value))};
+}
+static inline F i_float(I a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
+static inline void f_store_s8(std::int8_t* p, F a) {
+  const __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi));  // 0-3 8-11 | 4-7 12-15
+  const __m256i order = _mm256_permute4x64_epi64(words, 0xD8);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(_mm256_castsi256_si128(order), _mm256_extracti128_si256(order, 1)));
+}
+static inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+
+// Tiles of rows by vectors of columns, for sixteen registers, two to a vector.
+constexpr int kFewRows = 1;
+constexpr int kRowTile = 6, kColumnTile = 1;
+constexpr int kRowTileBf16 = 2, kRowTileI4 = 2;  // these need several accumulators an element
+constexpr int kQueryTile = 4, kValueTile = 1;

@@ -3,7 +3,6 @@
 
 using F = __m512;
 using I = __m512i;
-using Quad = __m512i;
 
 static inline __mmask16 mask_n(int n) { return static_cast<__mmask16>(n >= 16 ? 0xFFFF : (1u << n) - 1); }
 static inline F f_set(float x) { return _mm512_set1_ps(x); }
@@ -34,25 +33,59 @@ static inline float f_sum(F a) {
   four = _mm_add_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
 }
-static inline float f_hmax(F a) { return _mm512_reduce_max_ps(a); }
+static inline float f_hmax(F a) {  // _mm512_reduce_max_ps leaves open which of two equal zeros, and what of a not-a-number
+  const __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+  __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(four, _mm_shuffle_ps(four, four, 1)));
+}
 
-static inline I i_zero() { return _mm512_setzero_si512(); }
-static inline Quad quad_set(const std::uint8_t* x) {
+// Half-width numbers. A pair is two bf16 that lie side by side: the even one in the low half of a 32-bit lane.
+static inline void f_load_pairs(const std::uint16_t* p, F& even, F& odd) {
+  const __m512i pairs = _mm512_loadu_si512(p);
+  even = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+  odd = _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int>(0xFFFF0000u))));
+}
+static inline F f_load_bf16(const std::uint16_t* p) {
+  const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+static inline F f_load_f16(const std::uint16_t* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+
+// Sixteen columns of four weights each, as unsigned bytes, and four signed inputs for all of them.
+using W = __m512i;
+using Quad = __m512i;
+static inline W w_load(const std::uint8_t* p) { return _mm512_loadu_si512(p); }
+static inline void w_load_halves(const std::uint8_t* p, W& low, W& high) {
+  const __m512i both = _mm512_loadu_si512(p), mask = _mm512_set1_epi8(15);
+  low = _mm512_and_si512(both, mask);
+  high = _mm512_and_si512(_mm512_srli_epi16(both, 4), mask);
+}
+static inline Quad quad_set(const std::int8_t* x) {
   std::int32_t four;
   __builtin_memcpy(&four, x, 4);
   return _mm512_set1_epi32(four);
 }
-static inline I i_dot(I acc, Quad x, const std::int8_t* w) {
-  return _mm512_dpbusd_epi32(acc, x, _mm512_loadu_si512(w));
+// The weights carry an offset; a sum starts at what takes it off again, which is exact.
+static inline I i_start_u8(std::int32_t sum) { return _mm512_set1_epi32(-kOffsetI8 * sum); }
+static inline I i_start_u4(std::int32_t sum) { return _mm512_set1_epi32(-kOffsetI4 * sum); }
+// _mm512_dpbusd_epi32(acc, w, x), in assembly: around that intrinsic GCC 12 copies every sum from register to register.
+static inline I i_dot_u8(I acc, W w, Quad x) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(w), "v"(x));
+  return acc;
 }
-// The inputs carry an offset of 128, so the sum does too; taking it off again is exact.
-static inline F i_finish(I acc, const std::int32_t* w_sum) {
-  return _mm512_cvtepi32_ps(_mm512_sub_epi32(acc, _mm512_slli_epi32(_mm512_loadu_si512(w_sum), 7)));
+static inline I i_dot_u4(I acc, W w, Quad x) { return i_dot_u8(acc, w, x); }
+static inline I i_load(const std::int32_t* p) { return _mm512_loadu_si512(p); }
+static inline I i_add(I a, I b) { return _mm512_add_epi32(a, b); }
+static inline F i_float(I a) { return _mm512_cvtepi32_ps(a); }
+static inline void f_store_s8(std::int8_t* p, F a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a)));
 }
-static inline void f_store_u8(std::uint8_t* p, F a) {
-  const __m128i bytes = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_xor_si128(bytes, _mm_set1_epi8(static_cast<char>(0x80))));
-}
+static inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
-constexpr int kRowTile = 6;    // 6 x 4 registers: 24 accumulators of 32
-constexpr int kColumnTile = 4;
+// Tiles of rows by vectors of columns, for thirty-two registers: the weights of a wide tile are read once, but a tall one
+// needs fewer of them per second.
+constexpr int kFewRows = 6;         // up to here a product takes all columns of a panel at once
+constexpr int kRowTile = 12, kColumnTile = 2;
+constexpr int kRowTileBf16 = 4, kRowTileI4 = 6;  // these need several accumulators an element
+constexpr int kQueryTile = 8, kValueTile = 2;

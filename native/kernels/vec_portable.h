@@ -8,9 +8,6 @@ struct F {
 struct I {
   std::int32_t v[kLanes];
 };
-struct Quad {  // four quantised inputs, as signed numbers
-  std::int32_t v[kQuad];
-};
 
 #define GPT2LAB_EACH for (int i = 0; i < kLanes; ++i)
 
@@ -44,27 +41,70 @@ static inline float f_sum(F a) {
   return a.v[0];
 }
 static inline float f_hmax(F a) {
-  float m = a.v[0];
-  for (int i = 1; i < kLanes; ++i) m = a.v[i] > m ? a.v[i] : m;
-  return m;
+  for (int half = kLanes / 2; half; half /= 2)
+    for (int i = 0; i < half; ++i) a.v[i] = a.v[i] > a.v[i + half] ? a.v[i] : a.v[i + half];
+  return a.v[0];
 }
 
-static inline I i_zero() { I r; GPT2LAB_EACH r.v[i] = 0; return r; }
-static inline Quad quad_set(const std::uint8_t* x) {
-  Quad q;
-  for (int j = 0; j < kQuad; ++j) q.v[j] = static_cast<std::int32_t>(x[j]) - 128;
-  return q;
+// Half-width numbers. A pair is two bf16 that lie side by side, the even one first.
+static inline float widen_bf16(std::uint16_t x) {
+  const std::uint32_t bits = static_cast<std::uint32_t>(x) << 16;
+  float y;
+  __builtin_memcpy(&y, &bits, 4);
+  return y;
 }
-static inline I i_dot(I acc, Quad x, const std::int8_t* w) {
-  GPT2LAB_EACH for (int j = 0; j < kQuad; ++j) acc.v[i] += x.v[j] * w[kQuad * i + j];
+static inline void f_load_pairs(const std::uint16_t* p, F& even, F& odd) {
+  GPT2LAB_EACH {
+    even.v[i] = widen_bf16(p[2 * i]);
+    odd.v[i] = widen_bf16(p[2 * i + 1]);
+  }
+}
+static inline F f_load_bf16(const std::uint16_t* p) { F r; GPT2LAB_EACH r.v[i] = widen_bf16(p[i]); return r; }
+static inline float widen_f16(std::uint16_t x) {
+  const std::uint32_t sign = static_cast<std::uint32_t>(x & 0x8000) << 16, rest = x & 0x7FFFu;
+  if (rest < 0x0400) return (sign ? -1.0f : 1.0f) * static_cast<float>(rest) * 0x1.0p-24f;  // below the normal range
+  const std::uint32_t bits = sign | (rest >= 0x7C00 ? 0x7F800000u | (rest & 0x3FFu) << 13 : (rest << 13) + 0x38000000u);
+  float y;
+  __builtin_memcpy(&y, &bits, 4);
+  return y;
+}
+static inline F f_load_f16(const std::uint16_t* p) { F r; GPT2LAB_EACH r.v[i] = widen_f16(p[i]); return r; }
+
+// Sixteen columns of four weights each, as unsigned bytes, and four signed inputs for all of them.
+struct W {
+  std::uint8_t v[kLanes * kQuad];
+};
+struct Quad {
+  std::int32_t v[kQuad];
+};
+static inline W w_load(const std::uint8_t* p) { W w; __builtin_memcpy(w.v, p, sizeof w.v); return w; }
+static inline void w_load_halves(const std::uint8_t* p, W& low, W& high) {
+  for (int i = 0; i < kLanes * kQuad; ++i) {
+    low.v[i] = p[i] & 15;
+    high.v[i] = p[i] >> 4;
+  }
+}
+static inline Quad quad_set(const std::int8_t* x) { Quad q; for (int j = 0; j < kQuad; ++j) q.v[j] = x[j]; return q; }
+// The weights carry an offset; a sum starts at what takes it off again, which is exact.
+static inline I i_start(std::int32_t value) { I r; GPT2LAB_EACH r.v[i] = value; return r; }
+static inline I i_start_u8(std::int32_t sum) { return i_start(-kOffsetI8 * sum); }
+static inline I i_start_u4(std::int32_t sum) { return i_start(-kOffsetI4 * sum); }
+static inline I i_dot_u8(I acc, W w, Quad x) {
+  GPT2LAB_EACH for (int j = 0; j < kQuad; ++j) acc.v[i] += x.v[j] * w.v[kQuad * i + j];
   return acc;
 }
-static inline F i_finish(I acc, const std::int32_t*) { F r; GPT2LAB_EACH r.v[i] = static_cast<float>(acc.v[i]); return r; }
-static inline void f_store_u8(std::uint8_t* p, F a) {  // round to nearest even, then + 128
-  GPT2LAB_EACH p[i] = static_cast<std::uint8_t>(static_cast<std::int32_t>(__builtin_rintf(a.v[i])) + 128);
+static inline I i_dot_u4(I acc, W w, Quad x) { return i_dot_u8(acc, w, x); }
+static inline I i_load(const std::int32_t* p) { I r; GPT2LAB_EACH r.v[i] = p[i]; return r; }
+static inline I i_add(I a, I b) { GPT2LAB_EACH a.v[i] += b.v[i]; return a; }
+static inline F i_float(I a) { F r; GPT2LAB_EACH r.v[i] = static_cast<float>(a.v[i]); return r; }
+static inline void f_store_s8(std::int8_t* p, F a) {  // round to nearest even; within [-127, 127]
+  GPT2LAB_EACH p[i] = static_cast<std::int8_t>(__builtin_rintf(a.v[i]));
 }
+static inline void prefetch(const void* p) { __builtin_prefetch(p); }
 
 #undef GPT2LAB_EACH
 
-constexpr int kRowTile = 4;    // rows that a product computes at once
-constexpr int kColumnTile = 1; // vectors of columns at once when it does
+constexpr int kFewRows = 1;         // up to here a product takes all columns of a panel at once
+constexpr int kRowTile = 4, kColumnTile = 1;  // rows and vectors of columns at once when there are more
+constexpr int kRowTileBf16 = 2, kRowTileI4 = 2;  // these need several accumulators an element
+constexpr int kQueryTile = 4, kValueTile = 1;  // queries at once, and vectors of their values

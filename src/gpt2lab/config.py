@@ -7,6 +7,7 @@ converted silently except int to float.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import sys
 import types
 import typing
@@ -15,11 +16,6 @@ from pathlib import Path
 from typing import Any, TypeVar, Union
 
 from gpt2lab.errors import ConfigError, nearest
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 T = TypeVar("T")
 
@@ -62,9 +58,11 @@ def _plain(value: Any) -> Any:
 
 def read_toml(path: str | Path) -> dict[str, Any]:
     """Read a TOML file; a missing or malformed one is a `ConfigError` naming the file and the place."""
+    tomllib = _toml()
     try:
         with Path(path).open("rb") as f:
-            return tomllib.load(f)
+            values: dict[str, Any] = tomllib.load(f)
+            return values
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist.") from None
     except IsADirectoryError:
@@ -73,8 +71,14 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid TOML: {error}.") from None
 
 
+def _toml() -> Any:
+    """Return the standard library's reader of TOML, which few processes need and all would pay for."""
+    return importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+
+
 def override(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
     """Return `values` with dotted assignments ("optimizer.lr=1e-3") applied; the right side is TOML or a bare word."""
+    tomllib = _toml()
     result: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
     for assignment in assignments:
         key, sign, text = assignment.partition("=")

@@ -1,17 +1,14 @@
 """Files that are either whole or absent, and the folders where gpt2lab keeps its own.
 
 Knows nothing of models. Every write goes to a temporary name beside its target and is renamed when complete, so that
-a full disk, a crash or Ctrl-C leaves the old file or none.
+a full disk, a crash or Ctrl-C leaves the old file or none. What only writing needs is imported by the first write.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +23,8 @@ def atomic_write(path: str | Path, mode: str = "wb", *, fsync: bool = False) -> 
     With `fsync`, the bytes are on the disk before the rename. On any exception the temporary file is removed and
     `path` is left as it was.
     """
+    import tempfile
+
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
@@ -50,6 +49,9 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
 
     An existing `path` is an error unless `overwrite`; then it is replaced only after the new one is complete.
     """
+    import shutil
+    import tempfile
+
     target = Path(path)
     if target.exists() and not overwrite:
         raise DataError(f"{target} exists already; choose another name, remove it, or ask for it to be overwritten.")
@@ -82,6 +84,8 @@ def _give_default_permissions(path: Path) -> None:
 
 def sha256_of(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes as lower-case hexadecimal, read in pieces."""
+    import hashlib
+
     digest = hashlib.sha256()
     with Path(path).open("rb") as f:
         while piece := f.read(1 << 20):
@@ -107,7 +111,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def cache_folder() -> Path:
-    """Return the folder for downloads: $GPT2LAB_CACHE, else ~/.cache/gpt2lab. It may not exist yet."""
+    """Return where downloads and packed weights go: $GPT2LAB_CACHE, else ~/.cache/gpt2lab. It may not exist yet."""
     if given := os.environ.get("GPT2LAB_CACHE"):
         return Path(given).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")

@@ -50,7 +50,7 @@ def run(backend: NativeBackend, jobs: list[Job], **options: int) -> list[Output]
     return [batch.output(i) for i in range(len(jobs))]
 
 
-@pytest.fixture(params=["fp32", "int8"])
+@pytest.fixture(params=["fp32", "bf16", "int8", "int4"])
 def precision(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -257,7 +257,7 @@ def test_a_stdout_that_cannot_show_a_character(generate) -> None:
         (["a", "--stream", "--num-beams", "2"], "--num-beams > 1 cannot be streamed"),
         (["a", "--num-beams", "2", "-n", "3"], ""),
         (["a", "--num-beams", "2", "--stop", "x"], "Stop strings cannot be used with --num-beams > 1"),
-        (["a", "--precision", "bf16"], "--precision = 'bf16' is not one of auto, fp32, int8."),
+        (["a", "--precision", "int2"], "--precision = 'int2' is not one of auto, fp32, bf16, int8, int4."),
         (["a", "--threads", "0"], "--threads = 0 must be a whole number from 1 to 256."),
         (["a", "--prompt-file", "f"], "Give the prompt in one way"),
         (["--prompt-file", "/nowhere/f"], "/nowhere/f does not exist."),

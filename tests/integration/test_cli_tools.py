@@ -108,6 +108,50 @@ def test_models_as_a_table_and_as_json(command, random_model: Path) -> None:
     assert "124,439,808" in out
 
 
+def test_the_packed_weights_are_listed_and_cleared(
+    command, random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GPT2LAB_CACHE", str(tmp_path))
+    monkeypatch.setattr("gpt2lab.engine.loading.SMALLEST", 0)
+    folder = tmp_path / "packed"
+    assert command("models", "--cache") == (0, f"0 B of at most 8.0 GB in {folder}\n", "")
+    arguments = ("generate", "a", "-m", random_model, "-l", "3", "--seed", "1")
+    written = command(*arguments)
+    assert written == command(*arguments)
+    headings, row, summary = command("models", "--cache").out.splitlines()
+    assert headings.split("  ")[0] == "packed from"
+    assert row.startswith(f"{random_model}  fp32 ")
+    kept = json.loads(command("models", "--cache", "--json").out)
+    assert (kept["folder"], kept["limit"]) == (str(folder), 8_000_000_000)
+    (entry,) = kept["entries"]
+    assert entry.keys() == {"path", "source", "precision", "bytes", "used"}
+    assert (entry["source"], entry["precision"]) == (str(random_model), "fp32")
+    assert entry["bytes"] == kept["bytes"] == Path(entry["path"]).stat().st_size
+    size = f"{kept['bytes'] / 1000:.1f} kB"
+    assert summary == f"{size} of at most 8.0 GB in {folder}"
+    assert command("models", "--clear-cache") == (0, f"{size} removed from {folder}\n", "")
+    assert list(folder.iterdir()) == []
+    monkeypatch.setenv("GPT2LAB_CACHE_LIMIT", "8 gigs")
+    for mistaken in (("models", "--cache"), arguments):
+        code, out, err = command(*mistaken)
+        assert (code, out) == (2, "")
+        assert err.startswith("gpt2lab: GPT2LAB_CACHE_LIMIT=8 gigs is not a size; write for example 8GB")
+
+
+def test_a_cache_that_cannot_be_written_is_one_note(
+    command, random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GPT2LAB_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr("gpt2lab.engine.loading.SMALLEST", 0)
+    code, out, err = command("generate", "a", "-m", random_model, "-l", "3", "--seed", "1")
+    assert (code, err.count("\n")) == (0, 1)
+    assert out
+    assert err.startswith(
+        f"note: The packed weights could not be kept in {tmp_path / 'file' / 'packed'} (Not a directory)"
+    )
+
+
 def test_download_finds_what_is_here(command, random_model: Path, tmp_path: Path) -> None:
     shutil.copytree(random_model, tmp_path / "gpt2")
     arguments = ("download", "124M", "--models-dir", tmp_path, "--offline")

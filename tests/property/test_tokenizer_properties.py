@@ -32,6 +32,14 @@ def test_any_str_can_be_encoded(text: str) -> None:
     assert back == text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+@given(st.lists(TEXTS, max_size=3))
+def test_the_first_texts_are_encoded_by_a_part_of_the_tables_and_equal_the_whole(texts: list[str]) -> None:
+    fresh = Tokenizer(tok().vocabulary)
+    whole = tok()._backend(frozenset())
+    assert fresh.encode_batch(texts) == [whole.encode(without_surrogates(text)).ids for text in texts]
+    assert not fresh._backends, "the whole tables were not needed"
+
+
 @given(st.binary())
 def test_bytes_round_trip(data: bytes) -> None:
     assert tok().decode_bytes(tok().encode_bytes(data)) == data

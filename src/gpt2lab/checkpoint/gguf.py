@@ -74,7 +74,14 @@ def load_gguf(path: str | Path) -> Checkpoint:
     kinds = sorted({info.kind for info in file.tensors.values()})
     names = {number: name for name, number in DTYPES.items()}
     source = f"GGUF file {file.path} ({', '.join(names.get(kind, f'type {kind}') for kind in kinds)})"
-    return Checkpoint(config=config, tensors=tensors, tokenizer=_tokenizer(file), source=source, path=file.path)
+    return Checkpoint(
+        config=config,
+        tensors=tensors,
+        tokenizer=_tokenizer(file),
+        source=source,
+        path=file.path,
+        identity=file.identity,
+    )
 
 
 def _config(file: GGUFFile) -> GPT2Config:

@@ -17,6 +17,7 @@ import numpy as np
 
 from gpt2lab.checkpoint import ggml_types
 from gpt2lab.checkpoint.ggml_types import Octets
+from gpt2lab.checkpoint.identity import Identity
 from gpt2lab.checkpoint.sniff import oddity
 from gpt2lab.checkpoint.tensors import map_file
 from gpt2lab.errors import CheckpointError
@@ -39,7 +40,7 @@ class TensorInfo:
 
 
 class GGUFFile:
-    """An opened file: `metadata` (key -> number, text or list), `tensors` (name -> `TensorInfo`), `data`.
+    """An opened file: `metadata` (key -> number, text or list), `tensors` (name -> `TensorInfo`), `data`, `identity`.
 
     Raises `CheckpointError` when it is foreign, damaged or cut short.
     """
@@ -50,6 +51,7 @@ class GGUFFile:
             raise CheckpointError(
                 f"{self.path} {'is a folder, not a GGUF file' if self.path.is_dir() else 'does not exist'}."
             )
+        self.identity = Identity.of([self.path])
         size = self.path.stat().st_size
         with self.path.open("rb") as f:
             if f.read(4) != MAGIC:

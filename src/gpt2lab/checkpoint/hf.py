@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpt2lab.checkpoint.identity import Identity
 from gpt2lab.checkpoint.safetensors import read_safetensors, write_safetensors
 from gpt2lab.checkpoint.sniff import oddity
 from gpt2lab.checkpoint.tensors import HEAD, Array, Checkpoint, LazyTensors, Stored, check_arrays, fit
@@ -50,7 +51,14 @@ def load_hf(folder: str | Path) -> Checkpoint:
     weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
     if weights is None:
         raise CheckpointError(f"{folder} has a {CONFIG} but no weights; one of {', '.join(WEIGHTS)} is needed.")
-    stored = _canonical(_shards(weights) if weights.suffix == ".json" else _tensors(weights))
+    identity = Identity.of([weights])
+    if weights.suffix == ".json":
+        shard_of = _weight_map(weights)
+        shards = sorted({weights.parent / name for name in shard_of.values()})
+        identity = Identity((*identity.files, *Identity.of(shards).files))
+        stored = _canonical(_sharded(weights, shards, shard_of))
+    else:
+        stored = _canonical(_tensors(weights))
     config, tensors = fit(config, stored, str(weights))
     return Checkpoint(
         config=config,
@@ -59,6 +67,7 @@ def load_hf(folder: str | Path) -> Checkpoint:
         generation=_generation(folder),
         source=f"Hugging Face folder {folder} ({weights.name})",
         path=folder,
+        identity=identity,
     )
 
 
@@ -100,12 +109,11 @@ def _tensors(path: Path) -> dict[str, Stored]:
     return read_safetensors(path, skip=_is_mask) if path.suffix == ".safetensors" else read_bin(path)
 
 
-def _shards(index: Path) -> dict[str, Stored]:
-    """Return the tensors of all shards that an index lists under weight_map."""
+def _weight_map(index: Path) -> dict[str, str]:
+    """Return what an index says under weight_map: tensor -> name of the shard that holds it; all of them are there."""
     files = _json_object(index).get("weight_map")
     if not isinstance(files, dict) or not files or not all(isinstance(name, str) for name in files.values()):
         raise CheckpointError(f"{index} has no weight_map, or a damaged one.")
-    stored: dict[str, Stored] = {}
     shards = sorted(set(files.values()))
     absent = [name for name in shards if Path(name).name != name or not (index.parent / name).is_file()]
     if absent:
@@ -113,11 +121,17 @@ def _shards(index: Path) -> dict[str, Stored]:
         raise CheckpointError(
             f"{index} lists {absent[0]}{more}, which {'are' if more else 'is'} not in {index.parent}."
         )
-    for name in shards:
-        stored.update(_tensors(index.parent / name))
-    unlisted = [name for name in files if name not in stored and not _is_mask(name)]
+    return files
+
+
+def _sharded(index: Path, shards: Sequence[Path], shard_of: Mapping[str, str]) -> dict[str, Stored]:
+    """Return the tensors of all shards; one that the index lists and none holds is an error."""
+    stored: dict[str, Stored] = {}
+    for path in shards:
+        stored.update(_tensors(path))
+    unlisted = [name for name in shard_of if name not in stored and not _is_mask(name)]
     if unlisted:
-        raise CheckpointError(f"{index} lists {unlisted[0]!r} in {files[unlisted[0]]}, which does not hold it.")
+        raise CheckpointError(f"{index} lists {unlisted[0]!r} in {shard_of[unlisted[0]]}, which does not hold it.")
     return stored
 
 

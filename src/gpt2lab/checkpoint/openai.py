@@ -44,13 +44,16 @@ def load_openai(folder: str | Path, *, verify: bool = True) -> Checkpoint:
     bundle = Bundle(checkpoint_prefix(folder))
     if shortfall := bundle.shortfall():
         raise CheckpointError(shortfall)
+    identity = bundle.identity()
     tokenizer = find_tokenizer(folder)
     end = _end_of_text(sizes.vocab_size, tokenizer)
     config = dataclasses.replace(sizes, bos_token_id=end, eos_token_id=end)
     stored = dict(_stored(bundle, verify=verify))
     config, tensors = fit(config, stored, str(bundle.index))
     source = f"OpenAI TensorFlow checkpoint {bundle.prefix}"
-    return Checkpoint(config=config, tensors=tensors, tokenizer=tokenizer, source=source, path=folder)
+    return Checkpoint(
+        config=config, tensors=tensors, tokenizer=tokenizer, source=source, path=folder, identity=identity
+    )
 
 
 def checkpoint_prefix(folder: Path) -> Path:

@@ -7,7 +7,8 @@ Looked for in this order:
      holds under best, last or model);
   4. a published size: in OpenAI's layout where `download` puts it, in the hub's cache, on the hub;
   5. a hub id USER/NAME: in the hub's cache, on the hub.
-A local path is taken before the hub, and the hub's cache before the network.
+A local path is taken before the hub, and the hub's cache before the network. A format's reader is imported when it is
+met.
 """
 
 from __future__ import annotations
@@ -15,10 +16,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpt2lab.checkpoint.gguf import load_gguf
-from gpt2lab.checkpoint.gguf_file import MAGIC
 from gpt2lab.checkpoint.hf import CONFIG, WEIGHTS, is_hf_folder, load_hf
-from gpt2lab.checkpoint.openai import is_openai_folder, load_openai
 from gpt2lab.checkpoint.sniff import oddity
 from gpt2lab.checkpoint.tensors import Checkpoint
 from gpt2lab.errors import CheckpointError, nearest
@@ -86,12 +84,18 @@ def in_models_dir(name: str, models_dir: str | Path | None) -> Path | None:
 def _holds_model(folder: Path) -> bool:
     if not folder.is_dir():
         return False
-    return is_hf_folder(folder) or is_openai_folder(folder) or any(is_hf_folder(folder / part) for part in RUN_PARTS)
+    if is_hf_folder(folder) or any(is_hf_folder(folder / part) for part in RUN_PARTS):
+        return True
+    from gpt2lab.checkpoint.openai import is_openai_folder
+
+    return is_openai_folder(folder)
 
 
 def _load_folder(folder: Path) -> Checkpoint:
     if is_hf_folder(folder):
         return load_hf(folder)
+    from gpt2lab.checkpoint.openai import is_openai_folder, load_openai
+
     if is_openai_folder(folder):
         return load_openai(folder)
     for part in RUN_PARTS:
@@ -99,6 +103,8 @@ def _load_folder(folder: Path) -> Checkpoint:
             return load_hf(folder / part)
     files = sorted(folder.glob("*.gguf"))
     if len(files) == 1:
+        from gpt2lab.checkpoint.gguf import load_gguf
+
         return load_gguf(files[0])
     if (folder / CONFIG).is_file():
         return load_hf(folder)  # says which weights it looked for
@@ -108,6 +114,9 @@ def _load_folder(folder: Path) -> Checkpoint:
 
 
 def _load_file(path: Path) -> Checkpoint:
+    from gpt2lab.checkpoint.gguf import load_gguf
+    from gpt2lab.checkpoint.gguf_file import MAGIC
+
     with path.open("rb") as f:
         if f.read(4) == MAGIC:
             return load_gguf(path)

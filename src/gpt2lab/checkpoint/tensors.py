@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from gpt2lab.checkpoint.identity import Identity
 from gpt2lab.errors import CheckpointError
 from gpt2lab.model.config import GPT2Config
 
@@ -66,7 +67,8 @@ class Checkpoint:
 
     `tensors` has exactly the names and shapes of `config.tensor_shapes()`; each access gives a C-contiguous float32
     array. `tokenizer` is None where the files hold none. `generation` is the content of generation_config.json, or {}.
-    `source` says in words what was read; `path` is the file or folder.
+    `source` says in words what was read; `path` is the file or folder; `identity` describes the files the tensors are
+    read from, as they were before the first of them was opened.
     """
 
     config: GPT2Config
@@ -75,6 +77,7 @@ class Checkpoint:
     generation: dict[str, Any] = field(default_factory=dict)
     source: str = ""
     path: Path = Path()
+    identity: Identity | None = None
 
 
 def fit(config: GPT2Config, stored: Mapping[str, Stored], where: str) -> tuple[GPT2Config, LazyTensors]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from gpt2lab.checkpoint.crc32c import crc32c, masked
+from gpt2lab.checkpoint.identity import FileState, Identity
 from gpt2lab.checkpoint.sstable import read_sstable, varint
 from gpt2lab.checkpoint.tensors import Array, bfloat16_to_float32, map_file
 from gpt2lab.errors import CheckpointError, nearest
@@ -54,6 +55,7 @@ class Bundle:
         self.index = self.prefix.with_name(self.prefix.name + ".index")
         if not self.index.is_file():
             raise CheckpointError(f"{self.index} does not exist; it lists the tensors of a TensorFlow checkpoint.")
+        self._listed = FileState.of(self.index)
         self.shards = 1
         self.entries: dict[str, Entry] = {}
         try:
@@ -100,6 +102,10 @@ class Bundle:
         if kind == "bfloat16":
             return bfloat16_to_float32(raw)
         return raw.astype(np.float32, copy=kind != "float32" or not raw.flags.aligned)
+
+    def identity(self) -> Identity:
+        """Describe the files, which must all be there; to be called before the first tensor is read."""
+        return Identity((self._listed, *(FileState.of(self.shard_path(shard)) for shard in range(self.shards))))
 
     def shard_path(self, shard: int) -> Path:
         """Return the path of a data file, counted from 0."""

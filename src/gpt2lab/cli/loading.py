@@ -1,4 +1,4 @@
-"""Load a model for a command, with a progress bar while it is fetched."""
+"""Load a model for a command, with a progress bar while it is fetched and while it is packed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ def load_model(
     threads: int | None,
 ) -> LanguageModel:
     """Load a model as `LanguageModel.load` does."""
-    with ProgressBar(f"fetching {name}", unit="bytes") as bar:
+    fetching, packing = (ProgressBar(f"{doing} {name}", unit="bytes") for doing in ("fetching", "packing"))
+
+    def packed(done: int, total: int) -> None:
+        fetching.close()
+        packing.update(done, total)
+
+    with fetching, packing:
         return LanguageModel.load(
             name,
             precision=precision,
@@ -31,5 +37,6 @@ def load_model(
             threads=threads,
             models_dir=expanded(models_dir),
             offline=offline,
-            progress=bar.update,
+            progress=fetching.update,
+            packing=packed,
         )

@@ -1,4 +1,4 @@
-"""`gpt2lab models`: which models there are, and which of them are on this machine."""
+"""`gpt2lab models`: which models there are, which of them are on this machine, and what is kept to start them fast."""
 
 from __future__ import annotations
 
@@ -9,22 +9,41 @@ from typer import Option
 from gpt2lab.cli import options as o
 from gpt2lab.cli.app import examples
 
-EXAMPLES = examples("gpt2lab models", "gpt2lab models --models-dir models --json")
+EXAMPLES = examples(
+    "gpt2lab models",
+    "gpt2lab models --models-dir models --json",
+    "gpt2lab models --cache",
+    "gpt2lab models --clear-cache",
+)
 
 
 def models(
     models_dir: o.ModelsDir = None,
-    as_json: Annotated[bool, Option("--json", help="A JSON list of objects.")] = False,
+    cache: Annotated[bool, Option("--cache", help="List the packed weights that are kept for fast starts.")] = False,
+    clear_cache: Annotated[bool, Option("--clear-cache", help="Remove them.")] = False,
+    as_json: Annotated[bool, Option("--json", help="JSON for programs.")] = False,
 ) -> None:
     """List the models there are and where they lie.
 
     The one that comes with gpt2lab, the four published sizes under all their names, and what --models-dir holds.
+
+    Of large models the weights are kept as the engine packed them, so that the next start only maps them; at most 8 GB,
+    or what $GPT2LAB_CACHE_LIMIT says (500MB, 0 for none). What was used longest ago goes first.
     """
-    from gpt2lab.checkpoint import known_models
     from gpt2lab.cli import console
     from gpt2lab.cli.loading import expanded
 
-    known = known_models(expanded(models_dir))
+    if cache or clear_cache:
+        console.write(_cleared() if clear_cache else _kept(as_json=as_json))
+    else:
+        console.write(_known(expanded(models_dir), as_json=as_json))
+
+
+def _known(models_dir: str | None, *, as_json: bool) -> str:
+    from gpt2lab.checkpoint import known_models
+    from gpt2lab.cli import console
+
+    known = known_models(models_dir)
     if as_json:
         rows = [
             {
@@ -40,12 +59,44 @@ def models(
             }
             for m in known
         ]
-        console.write(console.to_json(rows, indent=2) + "\n")
-        return
+        return console.to_json(rows, indent=2) + "\n"
     headings = ("name", "aliases", "parameters", "layers", "width", "where", "on disk")
     cells = [
         (m.name, ", ".join(a for a in m.aliases if a != m.name), f"{m.parameters:,}", str(m.n_layer), str(m.n_embd),
          m.where, console.size(m.bytes) if m.bytes else "-")
         for m in known
     ]  # fmt: skip
-    console.write("\n".join(console.aligned([headings, *cells], right=(2, 3, 4, 6))) + "\n")
+    return "\n".join(console.aligned([headings, *cells], right=(2, 3, 4, 6))) + "\n"
+
+
+def _kept(*, as_json: bool) -> str:
+    import time
+
+    from gpt2lab.cli import console
+    from gpt2lab.engine.packed import default_cache
+
+    cache = default_cache()
+    entries = cache.entries()
+    total = sum(e.bytes for e in entries)
+    if as_json:
+        rows = [
+            {"path": str(e.path), "source": e.source, "precision": e.precision, "bytes": e.bytes, "used": int(e.used)}
+            for e in entries
+        ]
+        kept = {"folder": str(cache.folder), "limit": cache.limit, "bytes": total, "entries": rows}
+        return console.to_json(kept, indent=2) + "\n"
+    summary = f"{console.size(total)} of at most {console.size(cache.limit)} in {cache.folder}\n"
+    cells = [
+        (e.source, e.precision, console.size(e.bytes), time.strftime("%Y-%m-%d %H:%M", time.localtime(e.used)))
+        for e in entries
+    ]
+    table = console.aligned([("packed from", "precision", "on disk", "last used"), *cells], right=(2,)) if cells else []
+    return "".join(f"{line}\n" for line in table) + summary
+
+
+def _cleared() -> str:
+    from gpt2lab.cli import console
+    from gpt2lab.engine.packed import default_cache
+
+    cache = default_cache()
+    return f"{console.size(cache.clear())} removed from {cache.folder}\n"

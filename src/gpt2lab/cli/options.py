@@ -17,7 +17,11 @@ ModelsDir = Annotated[
 Offline = Annotated[bool, Option("--offline", help="Never use the network.")]
 Precision = Annotated[
     str,
-    Option("--precision", metavar="auto|fp32|int8", help="Weights: fp32 (exact), int8 (smaller, faster) or auto."),
+    Option(
+        "--precision",
+        metavar="auto|fp32|bf16|int8|int4",
+        help="Weights: fp32 is exact, the others are smaller and faster.",
+    ),
 ]
 Threads = Annotated[
     int | None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from gpt2lab.engine.protocol import UNBOUNDED, Cache, Floats, Ids, TextSequence
 from gpt2lab.errors import ConfigError, nearest
 from gpt2lab.model.config import GPT2Config
 
-Precision = Literal["auto", "fp32", "int8"]
+Precision = Literal["auto", "fp32", "bf16", "int8", "int4"]
+Format = Literal["fp32", "bf16", "int8", "int4"]
+CachePrecision = Literal["auto", "fp32", "bf16"]
 ISA_VARIABLE = "GPT2LAB_ISA"
 
 
@@ -46,18 +48,31 @@ def choose_threads(threads: int | None = None) -> int:
     return threads
 
 
-def choose_precision(precision: str) -> Literal["fp32", "int8"]:
+def choose_precision(precision: str) -> Format:
     """Return the weight format for a `--precision` value; "auto" is explained in docs/decisions/0004-precision.md."""
-    if precision not in get_args(Precision):
-        raise ConfigError(
-            f"precision = {precision!r} is not one of {', '.join(get_args(Precision))}."
-            f"{nearest(precision, get_args(Precision))}"
-        )
-    return "int8" if precision == "int8" else "fp32"
+    _check_choice("precision", precision, get_args(Precision))
+    return "fp32" if precision == "auto" else cast(Format, precision)
+
+
+def choose_cache_precision(cache_precision: str, weights: Format) -> Literal["fp32", "bf16"]:
+    """Return the format of keys and values: "auto" is fp32 beside fp32 weights and bf16 beside smaller ones."""
+    _check_choice("cache_precision", cache_precision, get_args(CachePrecision))
+    if cache_precision == "auto":
+        return "fp32" if weights == "fp32" else "bf16"
+    return "bf16" if cache_precision == "bf16" else "fp32"
+
+
+def _check_choice(name: str, given: str, allowed: Sequence[str]) -> None:
+    if given not in allowed:
+        raise ConfigError(f"{name} = {given!r} is not one of {', '.join(allowed)}.{nearest(given, allowed)}")
 
 
 class NativeBackend:
-    """A GPT-2 on the CPU. `tensors` has the names, shapes and float32 values of `config.tensor_shapes()`."""
+    """A GPT-2 on the CPU. `tensors` has the names, shapes and float32 values of `config.tensor_shapes()`.
+
+    With `packed`, the weights that another backend of this configuration and precision has packed, they are used where
+    they lie and `tensors` is not read; a `ValueError` where they are not as many as this model's.
+    """
 
     def __init__(
         self,
@@ -65,10 +80,13 @@ class NativeBackend:
         tensors: Mapping[str, np.ndarray[Any, Any]],
         *,
         precision: str = "fp32",
+        cache_precision: str = "auto",
         threads: int | None = None,
+        packed: np.ndarray[Any, Any] | None = None,
     ) -> None:
         self.config = config
         self.precision = choose_precision(precision)
+        self.cache_precision = choose_cache_precision(cache_precision, self.precision)
         self._isa = choose_isa()
         self._model = _native.Model(
             vocab_size=config.vocab_size,
@@ -80,12 +98,17 @@ class NativeBackend:
             activation=config.activation_function,
             layer_norm_epsilon=config.layer_norm_epsilon,
             attention_scale=[config.attention_scale(i) for i in range(config.n_layer)],
+            tied=config.tie_word_embeddings,
             precision=self.precision,
+            bf16_cache=self.cache_precision == "bf16",
             isa=self._isa,
             threads=choose_threads(threads),
+            packed=packed,
         )
-        # biases before weights, and an untied head before the embedding: a layer is packed when its weight arrives
-        for name in sorted(config.tensor_shapes()):
+        if packed is not None:
+            return
+        # vectors before matrices: the layer norms say which inputs of a matrix matter most
+        for name in sorted(config.tensor_shapes(), key=lambda name: len(config.tensor_shapes()[name])):
             self._model.set(name.removeprefix("transformer."), np.ascontiguousarray(tensors[name], dtype=np.float32))
 
     @property
@@ -93,6 +116,12 @@ class NativeBackend:
         """Precision, kernels and threads."""
         threads = self._model.threads
         return f"native {self.precision}, {self._isa} kernels, {threads} thread{'s' if threads > 1 else ''}"
+
+    @property
+    def packed(self) -> np.ndarray[Any, Any]:
+        """All weights as the kernels read them: read-only octets, whose layout shape and precision alone decide."""
+        octets: np.ndarray[Any, Any] = self._model.packed
+        return octets
 
     @property
     def weight_bytes(self) -> int:

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gpt2lab import checkpoint
-from gpt2lab.engine.beam import beam_search
 from gpt2lab.engine.generate import Batch
 from gpt2lab.engine.jobs import Job, Output, check_prompt
-from gpt2lab.engine.native import NativeBackend
+from gpt2lab.engine.loading import load_native
+from gpt2lab.engine.packed import default_cache
 from gpt2lab.engine.params import SamplingParams, check_names, check_whole
 from gpt2lab.engine.prefix import PrefixCache
 from gpt2lab.engine.protocol import Backend, Ids
@@ -55,13 +55,17 @@ class LanguageModel:
         models_dir: str | Path | None = None,
         offline: bool = False,
         prefix_bytes: int = 0,
+        packed_cache: bool = True,
         progress: Callable[[int, int], None] | None = None,
+        packing: Callable[[int, int], None] | None = None,
     ) -> LanguageModel:
         """Load a model by name ("tiny", "gpt2", "124M" …), hub id, or path of a folder or .gguf file.
 
         precision: "fp32" (equal to transformers), "int8" (smaller and faster) or "auto". device: "cpu" for the native
         engine, else a torch device. prefix_bytes: memory for what was computed of earlier texts, so that a text that
-        begins like one of them costs only what is new in it; it changes no token.
+        begins like one of them costs only what is new in it; it changes no token. packed_cache: keep a large model's
+        packed weights on the disk (see docs/formats.md) and map them at the next start. progress, packing: called with
+        (done, total) bytes while it is fetched, packed.
         Raises `CheckpointError`, `DownloadError`, `ConfigError`, `RequestError` or `MissingExtraError`.
         """
         check_whole("prefix_bytes", prefix_bytes, 0)
@@ -70,7 +74,8 @@ class LanguageModel:
         )
         backend: Backend
         if device == "cpu":
-            backend = NativeBackend(found.config, found.tensors, precision=precision, threads=threads)
+            cache = default_cache() if packed_cache else None
+            backend = load_native(found, precision=precision, threads=threads, cache=cache, progress=packing)
         else:
             from gpt2lab.engine.torch_backend import TorchBackend  # only here is torch needed
 
@@ -133,6 +138,8 @@ class LanguageModel:
         params = self._params(options, seed, bad_words)
         per_prompt = [with_length(params, max_length, options, len(ids)) for _, ids in prompts]
         if params.num_beams > 1:
+            from gpt2lab.engine.beam import beam_search
+
             if stops:
                 raise RequestError("Stop strings cannot be used with num_beams > 1; cut the text afterwards.")
             groups = []

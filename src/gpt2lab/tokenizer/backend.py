@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from gpt2lab.errors import TokenizerError
+from gpt2lab.tokenizer import bytemap
 from gpt2lab.tokenizer.vocabulary import AddedToken, Vocabulary
 
 if TYPE_CHECKING:
@@ -22,6 +23,22 @@ def build(vocabulary: Vocabulary) -> tokenizers.Tokenizer:
     """Return a tokenizer of `vocabulary` without its added tokens, post-processing, padding or truncation."""
     tokenizer = _with_parts(vocabulary)
     tokenizer.model = _model(vocabulary)
+    return tokenizer
+
+
+def build_for(vocabulary: Vocabulary, words: Iterable[str]) -> tokenizers.Tokenizer:
+    """Return a tokenizer that encodes these `words` as `build`'s does, made in a fraction of the time.
+
+    It holds the tokens that are a piece of a word, and the merges between them; no others can take part. For a
+    byte-level vocabulary with GPT-2's own splitting and no normaliser.
+    """
+    spelt = [bytemap.to_characters(word.encode()) for word in words]
+    pieces = {w[start:end] for w in spelt for start in range(len(w)) for end in range(start + 1, len(w) + 1)}
+    ids = vocabulary.token_ids()
+    vocab = {piece: ids[piece] for piece in pieces & ids.keys()}
+    merges = [m for m in vocabulary.merges if m[0] in vocab and m[1] in vocab and m[0] + m[1] in vocab]
+    tokenizer = _with_parts(vocabulary)
+    tokenizer.model = _bpe(vocab, merges, ignore_merges=vocabulary.ignore_merges)
     return tokenizer
 
 
@@ -62,14 +79,23 @@ def to_json(vocabulary: Vocabulary) -> dict[str, Any]:
 
 
 def _model(vocabulary: Vocabulary) -> Any:
+    vocab = vocabulary.token_ids()  # added tokens too: the library then keeps their ids
+    if vocabulary.kind == "byte-level":
+        return _bpe(vocab, list(vocabulary.merges), ignore_merges=vocabulary.ignore_merges)
     from tokenizers import models
 
-    vocab = vocabulary.token_ids()  # added tokens too: the library then keeps their ids
+    unknown = vocabulary.roles.get("unk", "[UNK]")
     try:
-        if vocabulary.kind == "wordpiece":
-            unknown = vocabulary.roles.get("unk", "[UNK]")
-            return models.WordPiece(vocab, unk_token=unknown, max_input_chars_per_word=100)
-        return models.BPE(vocab, list(vocabulary.merges), ignore_merges=vocabulary.ignore_merges)
+        return models.WordPiece(vocab, unk_token=unknown, max_input_chars_per_word=100)
+    except Exception as error:  # the library raises bare Exception
+        raise TokenizerError(f"The vocabulary is not usable: {error}.") from None
+
+
+def _bpe(vocab: dict[str, int], merges: list[tuple[str, str]], *, ignore_merges: bool) -> Any:
+    from tokenizers import models
+
+    try:
+        return models.BPE(vocab, merges, ignore_merges=ignore_merges)
     except Exception as error:  # the library raises bare Exception
         raise TokenizerError(f"The vocabulary is not usable: {error}.") from None
 

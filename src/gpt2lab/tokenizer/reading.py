@@ -7,7 +7,10 @@ names it. Knows nothing of how text is split.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import gc
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,23 @@ def holds_tokenizer(folder: Path) -> bool:
 
 def read_folder(folder: Path) -> Vocabulary:
     """Read the tokenizer of a model folder. Raises `TokenizerError` where it is missing, broken or of another kind."""
+    with _collector_paused():
+        return _read_folder(folder)
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the garbage collector from walking again and again through tables of which nothing is garbage."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
+def _read_folder(folder: Path) -> Vocabulary:
     if (folder / "tokenizer.json").is_file():
         return _from_tokenizer_json(folder / "tokenizer.json")
     for vocab, merges in _PAIRS:
@@ -55,7 +75,7 @@ def _from_tokenizer_json(path: Path) -> Vocabulary:
         parts = {"normalizer": contents.get("normalizer"), "pre_tokenizer": contents.get("pre_tokenizer")}
         unknown = str(model.get("unk_token") or "[UNK]")
         return _finish(path, _Tables(vocab, [], added, {"unk": unknown}, parts), kind="wordpiece")
-    merges = [_merge(path, place, m) for place, m in enumerate(_field(path, model, "merges", list, []), start=1)]
+    merges = _merges(path, _field(path, model, "merges", list, []))
     parts = {
         "normalizer": contents.get("normalizer"),
         "pre_tokenizer": None if _is_gpt2(contents["pre_tokenizer"]) else contents["pre_tokenizer"],
@@ -66,7 +86,11 @@ def _from_tokenizer_json(path: Path) -> Vocabulary:
 
 def _from_pair(vocab_path: Path, merges_path: Path) -> Vocabulary:
     vocab = _read_object(vocab_path)
-    return _finish(vocab_path, _Tables(vocab, _read_merges(merges_path, vocab), [], {}, {}))
+    try:
+        return _finish(vocab_path, _Tables(vocab, _read_merges(merges_path), [], {}, {}))
+    except TokenizerError:
+        _check_lines(merges_path, vocab)  # the line of the other file is where a mistake is best looked for
+        raise
 
 
 def _from_vocab_txt(path: Path) -> Vocabulary:
@@ -220,19 +244,45 @@ def _added(path: Path, entry: Any) -> AddedToken:
 # --- reading files
 
 
-def _read_merges(path: Path, vocab: Mapping[str, int]) -> list[tuple[str, str]]:
+def _read_merges(path: Path) -> list[tuple[str, str]]:
     """Read `merges.txt` or `vocab.bpe`: an optional version line, then two tokens a line in order of priority."""
-    merges: list[tuple[str, str]] = []
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
-        line = line.removesuffix("\r")
-        if not line or (number == 1 and line.startswith("#version")):
-            continue
+    lines = _merge_lines(path)
+    pairs = _pairs([line for _, line in lines])
+    return [_merge(path, number, line) for number, line in lines] if pairs is None else pairs
+
+
+def _merge_lines(path: Path) -> list[tuple[int, str]]:
+    """Return the lines that hold a merge, with their numbers."""
+    lines = [(number, line.removesuffix("\r")) for number, line in enumerate(_read_text(path).split("\n"), start=1)]
+    return [(number, line) for number, line in lines if line and not (number == 1 and line.startswith("#version"))]
+
+
+def _check_lines(path: Path, vocab: Mapping[str, int]) -> None:
+    """Raise a `TokenizerError` that names the first line with a token that is not in the vocabulary."""
+    for number, line in _merge_lines(path):
         merge = _merge(path, number, line)
         for token in (*merge, "".join(merge)):
             if token not in vocab:
                 raise TokenizerError(f"{path}, line {number}: token {token!r} is not in the vocabulary.")
-        merges.append(merge)
-    return merges
+
+
+def _merges(path: Path, entries: list[Any]) -> list[tuple[str, str]]:
+    """Return the merges of a `tokenizer.json`: lists of two tokens, or as it once was, two with a blank between."""
+    pairs = _pairs(entries)
+    return [_merge(path, place, m) for place, m in enumerate(entries, start=1)] if pairs is None else pairs
+
+
+def _pairs(entries: list[Any]) -> list[tuple[str, str]] | None:
+    """Return merges as pairs, in a few passes at C speed; None where one is wrong, so that `_merge` can name it."""
+    kinds = set(map(type, entries))
+    if kinds == {list}:
+        pairs = list(map(tuple, entries))
+    elif kinds <= {str}:
+        pairs = [tuple(entry.split(" ")) for entry in entries]
+    else:
+        return None
+    parts = itertools.chain.from_iterable(pairs)
+    return pairs if set(map(len, pairs)) <= {2} and set(map(type, parts)) <= {str} and all(map(all, pairs)) else None
 
 
 def _merge(path: Path, number: int, entry: Any) -> tuple[str, str]:

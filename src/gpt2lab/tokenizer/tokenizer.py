@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gpt2lab.errors import TokenizerError, nearest
 from gpt2lab.tokenizer import bytemap, wordpiece
+from gpt2lab.tokenizer.spelling import TokenBytes
 from gpt2lab.tokenizer.stream import StreamDecoder
 from gpt2lab.tokenizer.text import Span, byte_spans, char_spans, without_surrogates, words
 from gpt2lab.tokenizer.vocabulary import END_OF_TEXT, AddedToken, Vocabulary
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 AllowedSpecial = Literal["all"] | Collection[str]
 
 _MOST_WORDS = 1 << 17  # words whose ids are remembered; then forgotten all at once
+_MOST_PIECES, _MOST_SMALL_BACKENDS = 1 << 15, 4  # up to here a part of the tables is made faster than the whole
 _LONG_WORD = 64  # characters; longer ones are not remembered
 _NOT_UTF8 = re.compile("([\udc80-\udcff]+)")
 
@@ -62,6 +64,7 @@ class Tokenizer:
         self._byte_level = vocabulary.kind == "byte-level"
         self._known: dict[str, list[int]] = {}
         self._backends: dict[frozenset[str], tokenizers.Tokenizer] = {}
+        self._small_backends = 0
 
     def __repr__(self) -> str:
         return f"Tokenizer({self._vocabulary.kind}, vocab_size={self.vocab_size}, special_tokens={list(self._special)})"
@@ -278,18 +281,9 @@ class Tokenizer:
         return None if token is None else self._ids[token]
 
     @cached_property
-    def _tokens(self) -> list[str]:
-        """The token of every id, as the vocabulary spells it."""
-        return sorted(self._ids, key=self._ids.__getitem__)
-
-    @cached_property
-    def _bytes(self) -> list[bytes]:
+    def _bytes(self) -> TokenBytes:
         """The bytes of every id."""
-        if not self._byte_level:
-            return [wordpiece.bare(token).encode() for token in self._tokens]
-        added = {token.content for token in self._vocabulary.added}
-        spelt = [None if token in added else bytemap.to_bytes(token) for token in self._tokens]
-        return [token.encode() if data is None else data for token, data in zip(self._tokens, spelt, strict=True)]
+        return TokenBytes(self._vocabulary)
 
     @cached_property
     def _missing(self) -> bytes:
@@ -308,7 +302,8 @@ class Tokenizer:
         (token_id,) = self._checked([token_id])
         if self._byte_level or previous is None:
             return self._bytes[token_id]
-        return wordpiece.separator(self._tokens[previous], self._tokens[token_id]).encode() + self._bytes[token_id]
+        tokens = self._bytes.tokens
+        return wordpiece.separator(tokens[previous], tokens[token_id]).encode() + self._bytes[token_id]
 
     def _checked(self, ids: Iterable[int]) -> list[int]:
         try:
@@ -347,13 +342,24 @@ class Tokenizer:
             known = self._backends.setdefault(allowed, backend.with_added(base, [*always, *wanted]))
         return known
 
+    def _backend_for(self, words: Sequence[str]) -> tokenizers.Tokenizer:
+        """Return the library's tokenizer for these words: the whole one, but a small one for the first short texts."""
+        plain: frozenset[str] = frozenset()
+        pieces = sum(len(word.encode()) ** 2 for word in words) if self._small_backends < _MOST_SMALL_BACKENDS else 0
+        if plain in self._backends or not 0 < pieces <= _MOST_PIECES:
+            return self._backend(plain)
+        from gpt2lab.tokenizer import backend
+
+        self._small_backends += 1
+        return backend.build_for(self._vocabulary, words)
+
     def _encode_words(self, texts: list[list[str]]) -> list[list[int]]:
         """Return the ids of texts given as words; a word seen before is looked up, which is most of real text."""
         if len(self._known) > _MOST_WORDS:
             self._known = {}
         known = self._known  # other threads may replace it
         new = list({word for text in texts for word in text if word not in known})
-        fresh = {word: e.ids for word, e in zip(new, _run(self._backend(frozenset()), new), strict=True)} if new else {}
+        fresh = {word: e.ids for word, e in zip(new, _run(self._backend_for(new), new), strict=True)} if new else {}
         known.update((word, ids) for word, ids in fresh.items() if len(word) <= _LONG_WORD)
         return [[i for word in text for i in known.get(word) or fresh[word]] for text in texts]
 

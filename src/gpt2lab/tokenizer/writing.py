@@ -50,7 +50,7 @@ def _hf(vocabulary: Vocabulary, model_max_length: int | None) -> dict[str, str]:
         config["model_max_length"] = model_max_length
     config["tokenizer_class"] = "GPT2Tokenizer" if byte_level else "BertTokenizer"
     return {
-        "tokenizer.json": _pretty(backend.to_json(vocabulary)),
+        "tokenizer.json": json.dumps(backend.to_json(vocabulary), ensure_ascii=False, separators=(",", ":")) + "\n",
         "tokenizer_config.json": _pretty(config),
         "special_tokens_map.json": _pretty(_special_map(vocabulary)),
     }

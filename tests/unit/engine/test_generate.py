@@ -279,7 +279,9 @@ def test_beams_cannot_return_more_than_there_are(backend: NativeBackend) -> None
 
 
 def test_precision_threads_and_kernels_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"precision = 'fp23' is not one of auto, fp32, int8. Did you mean 'fp32'\?"):
+    with pytest.raises(
+        ConfigError, match=r"precision = 'fp23' is not one of auto, fp32, bf16, int8, int4. Did you mean 'fp32'\?"
+    ):
         native(MODEL, precision="fp23")
     for threads in (0, -1, 1000, 1.5):
         with pytest.raises(ConfigError, match="must be a whole number from 1 to 256"):

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -323,3 +325,40 @@ def test_using_one_loads_no_hub_and_no_torch(tmp_path) -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+# --- what a short text costs
+
+
+def test_the_whole_tables_are_made_for_long_texts_and_when_short_ones_keep_coming(tok: Tokenizer) -> None:
+    fresh = Tokenizer(tok.vocabulary)
+    for word in ("the", " cat", " sat", " on"):
+        assert fresh.encode(word) == tok.encode(word)
+        assert not fresh._backends
+    assert fresh.encode(" mat") == tok.encode(" mat")
+    assert fresh._backends
+
+    fresh = Tokenizer(tok.vocabulary)
+    assert fresh.encode("the" * 100) == tok.encode("the" * 100)
+    assert fresh._backends, "a word of 300 bytes has too many pieces"
+
+
+def test_whole_words_come_before_merges_where_the_vocabulary_says_so() -> None:
+    vocab = {"a": 0, "b": 1, "c": 2, "ab": 3, "abc": 4}
+    for first, expected in ((True, [4]), (False, [3, 2])):
+        small = Tokenizer(Vocabulary(vocab=vocab, merges=[("a", "b")], ignore_merges=first))
+        assert small.encode("abc") == expected
+        assert small._backend(frozenset()).encode("abc").ids == expected
+
+
+def test_reading_a_folder_leaves_the_garbage_collector_as_it_was(tok: Tokenizer, tmp_path: Path) -> None:
+    tok.save(tmp_path)
+    assert gc.isenabled()
+    Tokenizer.from_folder(tmp_path)
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        Tokenizer.from_folder(tmp_path)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
