@@ -53,7 +53,8 @@ struct ProductF32 {
 };
 
 // bf16 times bf16 is exact in float. Each kDepthBf16 inputs make two sums from zero, of the even and of the odd inputs;
-// the two are added, and their sum to the total. That is how AMX adds, and so every path does.
+// the two are added, and their sum to the total. That is how AMX adds, and so every path does; only what falls below the
+// normal range on the way is lost to AMX and kept by the others.
 struct ProductBf16 {
   const std::uint16_t* x; // (m, k)
   int m, k;               // k is a multiple of kDepthBf16, padded with zeros
@@ -72,7 +73,7 @@ struct Rows8 {
 struct ProductI8 {
   Rows8 x;                // in groups of kGroupI8
   int m, k;               // k is a multiple of kDepthI8, padded with zero inputs
-  const std::uint8_t* weights;    // [panel][k / kQuad][kPanel][kQuad]
+  const std::uint8_t* weights;    // [panel][k / kQuad][kPanel][kQuad], 1 … 255: -128 would have no opposite
   const float* w_scale;           // one per output column
   Output out;
 };

@@ -1,0 +1,167 @@
+// Attention over a paged cache, in both of its formats, against softmax in double precision.
+//
+// A score is a chain of head_dim fused multiply-adds and one product: it may be off by d = gamma(head_dim + 1) sum|q k| |scale|.
+// Its weight exp(score - top) is then off by the relative error d + exp_error(score - top); that of the subtracted maximum is
+// the same for all and cancels. With w for the exact weights, e for those errors and n positions, an output may differ by
+//   sum w e |v| + |out| sum w e + gamma(n + n / 16 + 8) sum w |v|, the last for the sums and the division.
+#include <cmath>
+#include <limits>
+#include <memory>
+
+#include "reference.h"
+#include "tests.h"
+
+namespace gpt2lab::tests {
+namespace {
+
+struct Shape {
+  int queries, visible, head_dim;
+  int positions() const { return visible + queries - 1; }
+  int value_stride() const { return round_up(head_dim, kLanes); }
+};
+
+// Keys and values, (positions, head_dim) each, and the pages that hold them with not-a-numbers around.
+template <class Element>
+struct Cached {
+  Cached(Random& random, const Shape& shape, Data data) : shape(shape) {
+    const auto size = static_cast<std::size_t>(shape.positions() * shape.head_dim);
+    keys.resize(size);
+    values.resize(size);
+    fill(random, data, keys.data(), size);
+    fill(random, random.chance(2) ? data : Data::normal, values.data(), size);
+    const int key_size = shape.head_dim * kPage, value_size = shape.value_stride() * kPage, gap = random.between(0, 40);
+    const bool values_last = random.chance(2);
+    key_offset = values_last ? gap : gap + value_size;
+    value_offset = values_last ? gap + key_size : gap;
+    for (int page = 0; page * kPage < shape.positions(); ++page) {
+      pages.push_back(std::make_unique<Buffer<Element>>(static_cast<std::size_t>(gap + key_size + value_size)));
+      table.push_back(pages.back()->data());
+      std::memset(pages.back()->data(), 0xFF, pages.back()->size() * sizeof(Element));
+    }
+    for (int t = 0; t < shape.positions(); ++t)
+      for (int d = 0; d < shape.head_dim; ++d) place(t, d);
+  }
+
+  void place(int t, int d) {
+    Element* page = pages[static_cast<std::size_t>(t / kPage)]->data();
+    const int slot = t % kPage;
+    put(page[key_offset + (slot / kLanes * shape.head_dim + d) * kLanes + slot % kLanes], keys[at(t, d)]);
+    put(page[value_offset + slot * shape.value_stride() + d], values[at(t, d)]);
+  }
+  static void put(float& to, float& x) { to = x; }
+  static void put(std::uint16_t& to, float& x) {
+    to = bits_bf16(nearest_bf16(static_cast<double>(x)));
+    x = widen_bf16(to);
+  }
+  std::size_t at(int t, int d) const { return static_cast<std::size_t>(t * shape.head_dim + d); }
+
+  Shape shape;
+  std::vector<float> keys, values;
+  std::vector<std::unique_ptr<Buffer<Element>>> pages;
+  std::vector<const void*> table;
+  int key_offset, value_offset;
+};
+
+// One query's outputs.
+template <class Element>
+std::vector<Bounded> reference(const Cached<Element>& cached, const float* query, double scale, int visible) {
+  const Shape& shape = cached.shape;
+  std::vector<double> score, slack;
+  double top = -std::numeric_limits<double>::infinity();
+  for (int t = 0; t < visible; ++t) {
+    double sum = 0.0, magnitude = 0.0;
+    for (int d = 0; d < shape.head_dim; ++d) {
+      const double product = static_cast<double>(query[d]) * static_cast<double>(cached.keys[cached.at(t, d)]);
+      sum += product;
+      magnitude += std::fabs(product);
+    }
+    score.push_back(sum * scale);
+    slack.push_back(gamma(shape.head_dim + 1.0) * magnitude * std::fabs(scale) + shape.head_dim * kSmallest);
+    // float scores beyond its range end in infinite minus infinite
+    if (magnitude > std::numeric_limits<float>::max() / 2.0) slack.back() = std::numeric_limits<double>::infinity();
+    top = std::fmax(top, score.back());
+  }
+  double total = 0.0, weighted_error = 0.0, lost = 0.0;
+  std::vector<double> weight, error;
+  bool broken = false;
+  for (int t = 0; t < visible; ++t) {
+    const double difference = score[static_cast<std::size_t>(t)] - top;
+    weight.push_back(std::exp(difference));
+    broken = broken || std::isnan(difference);
+    // the first-order error, made to hold for large ones too
+    error.push_back(std::expm1(slack[static_cast<std::size_t>(t)] + exp_error(difference)));
+    total += weight.back();
+    lost += difference < kExpFloor + 1.0 ? 2.0 * kExpBelowFloor : 0.0;
+  }
+  if (broken) total = std::numeric_limits<double>::quiet_NaN();
+  for (int t = 0; t < visible; ++t) weighted_error += weight[static_cast<std::size_t>(t)] / total * error[static_cast<std::size_t>(t)];
+  std::vector<Bounded> out;
+  for (int d = 0; d < shape.head_dim; ++d) {
+    double sum = 0.0, magnitude = 0.0, spread = 0.0, largest = 0.0;
+    for (int t = 0; t < visible; ++t) {
+      const double w = weight[static_cast<std::size_t>(t)] / total, v = static_cast<double>(cached.values[cached.at(t, d)]);
+      sum += w * v;
+      magnitude += w * std::fabs(v);
+      spread += w * std::fabs(v) * error[static_cast<std::size_t>(t)];
+      largest = std::fmax(largest, std::fabs(v));
+    }
+    // an error e of the weights' sum divides by 1 - e at worst
+    const double own = (spread + std::fabs(sum) * weighted_error) / std::fmax(1.0 - weighted_error, 1e-300) +
+                       gamma(visible * 17.0 / 16.0 + 8.0) * magnitude * (1.0 + weighted_error) + lost * largest + visible * kSmallest;
+    out.push_back({sum, weighted_error < 1.0 ? own * (1.0 + 1e-6) : std::numeric_limits<double>::infinity()});
+  }
+  return out;
+}
+
+template <class Element>
+void check(Random& random, const Shape& shape, Data data, void (*Kernels::*attend)(const Attend&)) {
+  Cached<Element> cached(random, shape, data);
+  const int stride = shape.head_dim + random.between(0, 20), out_stride = shape.head_dim + random.between(0, 20);
+  const auto last = static_cast<std::size_t>(shape.queries - 1), width = static_cast<std::size_t>(shape.head_dim);
+  Buffer<float> query(last * static_cast<std::size_t>(stride) + width);
+  fill(random, data, query.data(), query.size());
+  const float scale = random.chance(4) ? 3.0f : 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
+  const std::ptrdiff_t score_stride = round_up(shape.positions(), kPage);
+
+  const auto results = on_every_table<float>([&](const Table& table) {
+    Buffer<float> out(last * static_cast<std::size_t>(out_stride) + width), scores(static_cast<std::size_t>(score_stride) * kQueryRows);
+    std::memset(scores.data(), 0xFF, scores.size() * sizeof(float));
+    (table.kernels->*attend)({query.data(), stride, shape.queries, cached.table.data(), cached.key_offset, cached.value_offset, shape.visible,
+                              shape.head_dim, shape.value_stride(), scale, scores.data(), score_stride, out.data(), out_stride});
+    std::vector<float> rows;
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      if (i % static_cast<std::size_t>(out_stride) < width) rows.push_back(out[i]);
+      else report.expect(out[i] == 0.0f, "%s: wrote behind a row", table.kernels->name);
+    }
+    return rows;
+  });
+  for (int q = 0; q < shape.queries; ++q) {
+    const auto want = reference(cached, query.data() + q * stride, static_cast<double>(scale), shape.visible + q);
+    for (std::size_t t = 0; t < results.size(); ++t)
+      for (std::size_t d = 0; d < width; ++d) {
+        const double got = static_cast<double>(results[t][static_cast<std::size_t>(q) * width + d]);
+        report.expect(within(got, want[d].value, want[d].error), "%s: query %d, out[%zu] = %.9g, not %.9g +- %.2g", tables()[t].kernels->name, q,
+                      d, got, want[d].value, want[d].error);
+      }
+  }
+}
+
+}  // namespace
+
+void test_attention(Random& random) {
+  constexpr Data kinds[] = {Data::normal, Data::zeros, Data::normal, Data::equal, Data::tiny, Data::normal, Data::wide, Data::huge};
+  for (const bool bf16 : {false, true}) {
+    report.test(bf16 ? "attend_bf16" : "attend_f32");
+    for (int turn = 0; turn < 90; ++turn) {
+      Shape shape{random.chance(3) ? 1 : random.between(1, 20), random.between(1, 110), random.between(1, 128)};
+      if (turn % 5 == 0) shape.head_dim = 64;
+      if (turn % 7 == 0) shape.visible = kPage * random.between(1, 3) + random.between(-1, 1);
+      const Data data = kinds[turn % 8];
+      report.scene("%d queries, %d visible, head_dim %d, %s", shape.queries, shape.visible, shape.head_dim, name_of(data));
+      if (bf16) check<std::uint16_t>(random, shape, data, &Kernels::attend_bf16);
+      else check<float>(random, shape, data, &Kernels::attend_f32);
+    }
+  }
+}
+
+}  // namespace gpt2lab::tests

@@ -1,0 +1,30 @@
+// The tile products over the portable vectors and an imitation of the tile unit.
+
+#include "../kernels/kernels.h"
+
+namespace gpt2lab {
+namespace {
+#include "../kernels/vec_portable.h"
+
+#include "../kernels/kernels.inl"
+#include "../kernels/tiles.inl"
+#include "tile_unit.h"
+
+#include "imitation.h"
+}  // namespace
+
+namespace tests {
+
+const Kernels& tiles_over_portable();
+const Kernels& tiles_over_portable() {
+  static const Kernels table = [] {
+    Kernels kernels = GPT2LAB_KERNELS("tiles over portable");
+    kernels.product_bf16 = tiles_bf16<Imitation>;
+    kernels.product_i8 = tiles_i8<Imitation>;
+    return kernels;
+  }();
+  return table;
+}
+
+}  // namespace tests
+}  // namespace gpt2lab
