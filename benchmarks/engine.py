@@ -97,7 +97,8 @@ def main() -> None:
     model = transformers.GPT2LMHeadModel(config).eval()
     model.load_state_dict({n: torch.from_numpy(t) for n, t in tensors.items()}, strict=False)
     backends = {
-        p: NativeBackend(preset("gpt2"), tensors, precision=p, threads=arguments.threads) for p in ("fp32", "int8")
+        p: NativeBackend(preset("gpt2"), tensors, precision=p, threads=arguments.threads)
+        for p in ("fp32", "bf16", "int8", "int4")
     }
     ids = (np.arange(LONG) * 7 % 50257).astype(np.int32)
     given = torch.from_numpy(ids.astype(np.int64))[None]
