@@ -77,7 +77,7 @@ class Ticket:
         finish = ""
         while not finish:
             with self._changed:
-                self._changed.wait_for(lambda: self.done or self._taken < len(self._parts))
+                self._changed.wait_for(self._has_news)
             part = self.take()
             finish = part.finish
             yield part
@@ -95,7 +95,8 @@ class Ticket:
         try:
             finish = ""
             while not finish:
-                await news.wait()
+                if not self._has_news():
+                    await news.wait()
                 news.clear()
                 part = self.take()
                 finish = part.finish
@@ -142,8 +143,11 @@ class Ticket:
         if on_news is not None and self._on_news is not None:
             raise RequestError("This text is watched already, by on_news or by another loop.")
         self._on_news = on_news
-        if self.done or self._taken < len(self._parts):
+        if self._has_news():
             self._tell()
+
+    def _has_news(self) -> bool:
+        return self.done or self._taken < len(self._parts)
 
     def _tell(self) -> None:
         on_news = self._on_news
