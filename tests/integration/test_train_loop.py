@@ -17,18 +17,20 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs torch")
 
+import numpy as np
 import torch
 
 from gpt2lab.checkpoint import load_hf
-from gpt2lab.data import CorpusRecipe, prepare
+from gpt2lab.data import Corpus, CorpusRecipe, prepare
 from gpt2lab.errors import CheckpointError, ConfigError, DataError, Gpt2labError
-from gpt2lab.model.gpt import GPT
 from gpt2lab.tokenizer import Tokenizer
-from gpt2lab.train import load_recipe, run
-from gpt2lab.train.export import export
+from gpt2lab.train import run, state
+from gpt2lab.train import trainer as new_trainer
+from gpt2lab.train.export import export, trained_tensors
 from gpt2lab.train.log import Progress, read_metrics
-from gpt2lab.train.loop import Trainer
-from gpt2lab.train.state import load_state
+from gpt2lab.train.loop import Every, Trainer
+from gpt2lab.train.records import Records
+from gpt2lab.train.state import find_state, read_state
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 
@@ -58,10 +60,14 @@ def table(corpus: Path, out: Path, **train: Any) -> dict[str, Any]:
 
 
 def trainer(values: Mapping[str, Any], **arguments: Any) -> Trainer:
-    return Trainer(load_recipe(values), progress=Progress(io.StringIO()), **arguments)
+    return new_trainer(values, progress=Progress(io.StringIO()), **arguments)
 
 
-def same_weights(a: GPT, b: GPT) -> bool:
+def saved_step(run_folder: Path) -> int:
+    return read_state(find_state(run_folder)).step
+
+
+def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
     return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
@@ -76,13 +82,13 @@ def test_a_small_model_learns_a_small_language(corpus: Path, tmp_path: Path) -> 
 
 def test_bits_per_byte_are_the_nats_over_the_text_they_stand_for(corpus: Path, tmp_path: Path) -> None:
     small = trainer(table(corpus, tmp_path))
-    nats, bits = small.validate()
-    targets = small._held_out[1]
+    nats, bits = small.validate().values()
+    targets = np.concatenate([batch[1] for batch in small.task.validation()])
     tokenizer = Tokenizer.from_folder(corpus / "tokenizer")
-    end = small.corpus.manifest.end_of_text_id
+    end = Corpus(corpus).manifest.end_of_text_id
     size = sum(len(tokenizer.token_bytes(i)) for i in targets.flatten().tolist() if i != end)
     assert bits == pytest.approx(nats * targets.size / size * 1.4426950408889634)
-    assert small.validate() == (nats, bits)
+    assert small.validate() == {"validation_loss": nats, "bits_per_byte": bits}
 
 
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
@@ -96,7 +102,7 @@ def test_100_and_100_steps_are_200_steps_bit_for_bit(corpus: Path, tmp_path: Pat
         half.train_step()
     half.save()
     torch.rand(7)  # the random state of the process must not matter
-    second = trainer({**values, "out": str(tmp_path / "halves")}, resume=True)
+    second = trainer({**values, "out": str(tmp_path / "halves")}, resume=tmp_path / "halves")
     assert second.step == 100
     second.fit()
     assert second.step == whole.step == 200
@@ -106,17 +112,17 @@ def test_100_and_100_steps_are_200_steps_bit_for_bit(corpus: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_asked_to_stop_it_saves_and_says_how_to_go_on(corpus: Path, tmp_path: Path, number: signal.Signals) -> None:
-    def stop(model: GPT, step: int) -> dict[str, float]:
+    def stop(model: torch.nn.Module, step: int) -> dict[str, float]:
         if step == 10:
             os.kill(os.getpid(), number)
         return {}
 
     before = signal.getsignal(number)
     told = io.StringIO()
-    stopped = Trainer(load_recipe(table(corpus, tmp_path / "a")), callbacks=[stop], progress=Progress(told))
+    stopped = new_trainer(table(corpus, tmp_path / "a"), callbacks=[stop], progress=Progress(told))
     with pytest.raises(KeyboardInterrupt):
         stopped.fit()
-    assert f"Stopped at step 10; saved to {tmp_path / 'a' / 'state.pt'}" in told.getvalue()
+    assert f"Stopped at step 10; saved to {tmp_path / 'a' / 'checkpoints' / 'step-00000010'}" in told.getvalue()
     assert f"--resume {tmp_path / 'a'}" in told.getvalue()
     assert signal.getsignal(number) is before
     resumed = run(resume=tmp_path / "a")
@@ -125,33 +131,92 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(corpus: Path, tmp_path: Pa
     assert [r["step"] for r in read_metrics(tmp_path / "a")] == [10, 20]
 
 
-def test_dying_while_saving_leaves_the_last_good_state(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("moment", ["tensors", "state", "flush"])
+def test_a_full_disk_is_one_sentence_and_loses_nothing(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    small = trainer(table(corpus, tmp_path))
+    told = io.StringIO()
+    small = new_trainer(table(corpus, tmp_path, steps=4, checkpoint_every=1), progress=Progress(told))
     small.train_step()
     small.save()
+    weights = {name: tensor.clone() for name, tensor in trained_tensors(find_state(tmp_path)).items()}
 
-    def die(values: Any, file: Any) -> None:
-        file.write(b"half of it")
+    def fail(*arguments: Any) -> None:
+        if moment == "tensors":
+            arguments[0].write(b"half of it")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", die)
-    small.train_step()
-    with pytest.raises(OSError, match="No space left"):
-        small.save()
-    assert load_state(tmp_path).step == 1
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["metrics.jsonl", "state.pt"]
+    name = {"tensors": "write_safetensors", "state": "write_json", "flush": "_flush"}[moment]
+    monkeypatch.setattr(state, name, fail)
+    with pytest.raises(Gpt2labError, match=r"could not be saved in .*No space left.*saved there before is whole"):
+        small.fit()
+    assert small.step == 4
+    assert told.getvalue().count("The run goes on and tries again later.") == 3
+    assert saved_step(tmp_path) == 1
+    assert all(torch.equal(t, weights[n]) for n, t in trained_tensors(find_state(tmp_path)).items())
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-00000001"]
+    monkeypatch.undo()
+    assert run(resume=tmp_path).step == 4
+
+
+def test_metrics_that_cannot_be_written_do_not_end_the_run(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Records, "add", fail)
+    told = io.StringIO()
+    new_trainer(table(corpus, tmp_path, steps=10), progress=Progress(told)).fit()
+    assert "The metrics of step 10 could not be written: [Errno 28] No space left" in told.getvalue()
+    assert saved_step(tmp_path) == 10
+
+
+def spoil(model: torch.nn.Module) -> None:
+    next(model.parameters()).data.fill_(float("nan"))
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_loses_nothing(corpus: Path, tmp_path: Path) -> None:
-    small = trainer(table(corpus, tmp_path))
+    small = trainer(table(corpus, tmp_path, on_divergence="stop"))
     small.train_step()
     small.save()
-    small.model.head_weight.data.fill_(float("nan"))
+    spoil(small.model)
     with pytest.raises(Gpt2labError, match=r"The loss became nan at step 1 and training stopped.*Lower optimizer\.lr"):
         small.fit()
-    assert all(torch.isfinite(t).all() for t in load_state(tmp_path).model.values())
+    assert all(torch.isfinite(t).all() for t in trained_tensors(find_state(tmp_path)).values())
+
+
+def test_a_run_that_diverges_goes_back_and_on_at_half_the_rate(corpus: Path, tmp_path: Path) -> None:
+    spoilt: list[int] = []
+
+    def spoil_once(model: torch.nn.Module, step: int) -> dict[str, float]:
+        if step == 12 and len(spoilt) < 2:
+            spoilt.append(step)
+            spoil(model)
+        return {}
+
+    told = io.StringIO()
+    values = table(corpus, tmp_path, checkpoint_every=5)
+    small = new_trainer(values, callbacks=[Every(1, spoil_once)], progress=Progress(told))
+    small.fit()
+    assert small.step == 20
+    assert "The loss became nan at step 12; back to step 10 with 0.5 of the learning rate." in told.getvalue()
+    assert "back to step 10 with 0.25 of the learning rate." in told.getvalue()
+    assert read_state(find_state(tmp_path)).rollbacks == 2
+    assert [r["step"] for r in read_metrics(tmp_path)] == [10, 20]
+    assert all(torch.isfinite(p).all() for p in small.model.parameters())
+
+
+def test_a_run_that_always_diverges_ends(corpus: Path, tmp_path: Path) -> None:
+    def spoil_always(model: torch.nn.Module, step: int) -> dict[str, float]:
+        if step == 3:
+            spoil(model)
+        return {}
+
+    small = trainer(table(corpus, tmp_path, checkpoint_every=2), callbacks=[Every(1, spoil_always)])
+    with pytest.raises(Gpt2labError, match="The loss became nan at step 3 and training stopped"):
+        small.fit()
+    assert saved_step(tmp_path) == 2
 
 
 def test_the_time_budget_ends_the_run_and_its_schedule(corpus: Path, tmp_path: Path) -> None:
@@ -160,7 +225,7 @@ def test_the_time_budget_ends_the_run_and_its_schedule(corpus: Path, tmp_path: P
     timed.fit()
     assert timed.step == 1
     assert timed.share == 1.0
-    assert load_state(tmp_path).step == 1
+    assert saved_step(tmp_path) == 1
 
 
 def test_a_run_of_many_small_portions_is_one_of_a_large_one(corpus: Path, tmp_path: Path) -> None:
@@ -171,7 +236,9 @@ def test_a_run_of_many_small_portions_is_one_of_a_large_one(corpus: Path, tmp_pa
     )
     for _ in range(3):
         assert large.train_step() == pytest.approx(small.train_step(), rel=1e-5)
-    torch.testing.assert_close(large.model.head_weight, small.model.head_weight, rtol=1e-3, atol=1e-5)
+    pairs = zip(large.model.parameters(), small.model.parameters(), strict=True)
+    for own, other in pairs:
+        torch.testing.assert_close(own, other, rtol=1e-3, atol=2e-5)
 
 
 def test_callbacks_add_to_the_metrics(corpus: Path, tmp_path: Path) -> None:
@@ -188,24 +255,34 @@ def test_resuming_with_something_else_is_refused(corpus: Path, tmp_path: Path) -
         run(resume=tmp_path / "run", overrides=["optimizer.name=adamw"])
     (tmp_path / "other.txt").write_text("quite another text, with other words in it\n" * 200, encoding="utf-8")
     prepare([tmp_path / "other.txt"], tmp_path / "other", CorpusRecipe(vocab_size=300))
-    state = load_state(tmp_path / "run")
+    saved = read_state(find_state(tmp_path / "run"))
     vocabulary = json.loads((tmp_path / "other" / "manifest.json").read_text(encoding="utf-8"))["vocab_size"]
-    if vocabulary == state.config["vocab_size"]:
+    if vocabulary == saved.config["vocab_size"]:
         with pytest.raises(ConfigError, match="had another vocabulary than that of"):
             run(resume=tmp_path / "run", overrides=[f"data={tmp_path / 'other'}"])
     with pytest.raises(CheckpointError, match="was trained with another vocabulary"):
         export(tmp_path / "run", tmp_path / "model", data=tmp_path / "other")
 
 
-def test_resuming_what_is_not_there_or_damaged(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"holds no training run: it has no state\.pt"):
+def test_resuming_what_is_not_there_or_damaged(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"holds no training run: it has no checkpoints/step-"):
         run(resume=tmp_path)
-    (tmp_path / "state.pt").write_bytes(b"PK\x03\x04 not really")
+    run(table(corpus, tmp_path / "run", steps=1))
+    folder = find_state(tmp_path / "run")
+    tensors, text = folder / "tensors.safetensors", (folder / "state.json").read_text(encoding="utf-8")
+    (folder / "state.json").write_text(text[:100], encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"state\.json is damaged and cannot be resumed: .* is not valid JSON"):
+        run(resume=tmp_path / "run")
+    (folder / "state.json").write_text(text.replace('"format": 2', '"format": 3'), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="has format 3; this version of gpt2lab reads 2"):
+        run(resume=tmp_path / "run")
+    (folder / "state.json").write_text(text, encoding="utf-8")
+    tensors.write_bytes(tensors.read_bytes()[:-1000])
     with pytest.raises(CheckpointError, match="is damaged and cannot be resumed"):
-        run(resume=tmp_path)
-    torch.save({"step": 3}, tmp_path / "state.pt")
-    with pytest.raises(CheckpointError, match="was not written by this version"):
-        run(resume=tmp_path)
+        run(resume=tmp_path / "run", overrides=["train.steps=2"])
+    tensors.write_bytes(b"PK\x03\x04 not really, but long enough to have a header")
+    with pytest.raises(CheckpointError, match="is damaged and cannot be resumed"):
+        run(resume=tmp_path / "run", overrides=["train.steps=2"])
 
 
 def test_a_new_run_does_not_write_over_an_old_one(corpus: Path, tmp_path: Path) -> None:
@@ -229,7 +306,7 @@ def test_every_shipped_recipe_trains_a_step(recipe: Path, corpus: Path, tmp_path
     small = ["train.steps=1", "train.batch_size=1", "train.validation_windows=1", "model.n_layer=1"]
     done = run(recipe, overrides=[f"data={corpus}", f"out={tmp_path}", *small])
     assert done.step == 1
-    assert load_state(tmp_path).step == 1
+    assert saved_step(tmp_path) == 1
 
 
 def test_a_corpus_that_is_not_there(tmp_path: Path) -> None:
@@ -241,7 +318,7 @@ def test_the_exported_folder_is_the_trained_model(corpus: Path, tmp_path: Path) 
     done = run(table(corpus, tmp_path / "run", steps=10))
     export(tmp_path / "run", tmp_path / "model", generation={"temperature": 0.8})
     checkpoint = load_hf(tmp_path / "model")
-    assert checkpoint.config == done.config
+    assert checkpoint.config == done.task.config
     for name, tensor in done.model.state_dict().items():
         assert torch.equal(torch.from_numpy(checkpoint.tensors[name].copy()), tensor), name
     transformers = pytest.importorskip("transformers", reason="the reference implementation is not installed")

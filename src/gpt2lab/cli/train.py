@@ -39,6 +39,8 @@ def train(
     if recipe is None and resume is None:
         raise ConfigError("Give a recipe, or a run to go on with: gpt2lab train RECIPE, or gpt2lab train --resume RUN.")
     trainer = training.run(recipe, overrides=assignments or (), resume=resume)
+    if not trainer.processes.is_main:
+        return
 
     from gpt2lab.train.export import export
 

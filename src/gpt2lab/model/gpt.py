@@ -14,6 +14,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from gpt2lab.errors import RequestError
 from gpt2lab.model.cache import KVCache
@@ -130,12 +131,15 @@ class Transformer(nn.Module):
         self.drop = nn.Dropout(config.embd_pdrop)
         self.h = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.checkpoint_activations = False
+        """Whether training holds only what goes into each block and computes its inside again (Chen et al., 2016)."""
 
     def forward(self, ids: Tensor, positions: Tensor, cache: KVCache | None) -> Tensor:
         """Map ids (B, T) at positions (T or B x T) to hidden states (B, T, C)."""
         x = self.drop(self.wte(ids) + self.wpe(positions))  # (B, T, C)
+        again = self.checkpoint_activations and cache is None and torch.is_grad_enabled()
         for block in self.h:
-            x = block(x, cache)
+            x = checkpoint(block, x, None, use_reentrant=False) if again else block(x, cache)
         out: Tensor = self.ln_f(x)
         return out
 

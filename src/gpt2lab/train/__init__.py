@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,10 @@ from gpt2lab.errors import ConfigError, MissingExtraError
 from gpt2lab.train.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
-    from gpt2lab.train.loop import Callback, Trainer
+    from gpt2lab.train.log import Progress
+    from gpt2lab.train.loop import Callback, Every, Trainer
 
-__all__ = ["Recipe", "load_recipe", "run"]
+__all__ = ["Recipe", "load_recipe", "run", "trainer"]
 
 
 def run(
@@ -21,26 +23,58 @@ def run(
     *,
     overrides: Sequence[str] = (),
     resume: str | Path | None = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[Callback | Every] = (),
 ) -> Trainer:
-    """Train by a recipe (a TOML file or a table) to its end and return the run.
+    """Train a language model by a recipe (a TOML file or a table) to its end and return the run.
 
     With `resume`, a run's folder, that run is taken up where it was saved; its own recipe serves unless one is given,
-    and `overrides` ("key.name=value") apply to either. Raises `ConfigError` and `DataError` before anything is
-    computed, `MissingExtraError` without torch.
+    and `overrides` ("key.name=value") apply to either. A process that torchrun started again takes up by itself what
+    the one before it saved. Raises `ConfigError` and `DataError` before anything is computed, `MissingExtraError`
+    without torch.
     """
+    trained = trainer(recipe, overrides=overrides, resume=resume, callbacks=callbacks)
     try:
+        trained.fit()
+    finally:
+        trained.processes.close()
+    return trained
+
+
+def trainer(
+    recipe: str | Path | Mapping[str, Any] | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    resume: str | Path | None = None,
+    callbacks: Sequence[Callback | Every] = (),
+    progress: Progress | None = None,
+) -> Trainer:
+    """Return what `run` would train, before its first step."""
+    try:
+        import torch
+
+        from gpt2lab.data import Corpus
+        from gpt2lab.model.gpt import GPT
+        from gpt2lab.train.legacy import has_saved, saved_recipe
         from gpt2lab.train.loop import Trainer
-        from gpt2lab.train.state import load_state
+        from gpt2lab.train.state import run_folder
+        from gpt2lab.train.task import LanguageModelling
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        if error.name not in ("torch", "safetensors"):
             raise
         raise MissingExtraError("Training", "train") from None
     if recipe is None:
         if resume is None:
             raise ConfigError("There is nothing to train: give a recipe, or the folder of a run to resume.")
-        recipe = load_state(resume).recipe
-    out = [f"out={json.dumps(str(resume))}"] if resume is not None else []
-    trainer = Trainer(load_recipe(recipe, [*overrides, *out]), callbacks=callbacks, resume=resume is not None)
-    trainer.fit()
-    return trainer
+        recipe = saved_recipe(resume)
+    out = [f"out={json.dumps(str(run_folder(resume)))}"] if resume is not None else []
+    loaded = load_recipe(recipe, [*overrides, *out])
+    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    if restarted and resume is None and has_saved(loaded.out):
+        resume = loaded.out
+    if loaded.train.threads is not None:
+        torch.set_num_threads(loaded.train.threads)
+    corpus = Corpus(loaded.data)
+    config = loaded.model.config(vocab_size=corpus.manifest.vocab_size, end_of_text_id=corpus.manifest.end_of_text_id)
+    task = LanguageModelling(corpus, loaded, config)
+    model = GPT(config, torch.Generator().manual_seed(loaded.train.seed))
+    return Trainer(loaded, task, model, callbacks=callbacks, progress=progress, resume=resume)

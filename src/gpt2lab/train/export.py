@@ -2,38 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
 
 from gpt2lab.checkpoint import save_hf
 from gpt2lab.data import Corpus
 from gpt2lab.errors import CheckpointError
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.tokenizer import Tokenizer
-from gpt2lab.train.state import load_state
+from gpt2lab.train.state import BEST, find_state, read_state, read_tensors, steps, tensor_shapes
+
+
+def trained_tensors(folder: Path) -> dict[str, Tensor]:
+    """Return the weights of a state folder by the names they had in the model."""
+    shapes = {name: s for name, s in tensor_shapes(folder).items() if name.startswith("model/")}
+    tensors = {name: torch.empty(shape) for name, shape in shapes.items()}
+    read_tensors(folder, tensors)
+    return {name.removeprefix("model/"): tensor for name, tensor in tensors.items()}
 
 
 def export(
     run: str | Path,
     folder: str | Path,
     *,
+    weights: Literal["best", "last"] = "best",
     data: str | Path | None = None,
+    tokenizer: Tokenizer | None = None,
+    exported: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = dict,
     dtype: str = "float32",
     generation: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write the model of the run in folder `run` to `folder` in Hugging Face's format and return the folder.
 
-    The tokenizer is that of the corpus the run was trained on, at `data` if it was moved since; `generation` holds the
-    sampling defaults for generation_config.json. Raises `CheckpointError` when the corpus has another vocabulary now.
+    `weights` are those of the best validation, where they were kept, or the last saved. The tokenizer is that of the
+    corpus the run was trained on, at `data` if it was moved since, or the one given; `generation` holds the sampling
+    defaults for generation_config.json; `exported` is the task's, where the trained model is not a plain GPT-2. Raises
+    `CheckpointError` when the corpus has another vocabulary now, or when tensors are left over or missing.
     """
-    state = load_state(run)
-    corpus = Corpus(data if data is not None else state.recipe["data"])
-    if corpus.manifest.tokenizer_sha256 != state.tokenizer_sha256:
+    best = steps(Path(run) / BEST)
+    source = best[-1] if weights == "best" and best else find_state(run)
+    state = read_state(source)
+    if tokenizer is None:
+        corpus = Corpus(data if data is not None else state.recipe["data"])
+        if corpus.manifest.tokenizer_sha256 != state.identity.get("tokenizer_sha256"):
+            raise CheckpointError(
+                f"{run} was trained with another vocabulary than that of {corpus.folder}; give its own corpus."
+            )
+        tokenizer = Tokenizer.from_folder(corpus.tokenizer_folder)
+    config = GPT2Config(**state.config)
+    tensors = exported(trained_tensors(source))
+    if odd := set(tensors) ^ set(config.tensor_shapes()):
         raise CheckpointError(
-            f"{run} was trained with another vocabulary than that of {corpus.folder}; give its own corpus."
+            f"{run} is not a plain GPT-2 ({', '.join(sorted(odd)[:3])} …); export it with what trained it."
         )
-    tensors = {name: tensor.numpy() for name, tensor in state.model.items()}
-    tokenizer = Tokenizer.from_folder(corpus.tokenizer_folder)
-    return save_hf(folder, GPT2Config(**state.config), tensors, tokenizer, generation, dtype=dtype, overwrite=overwrite)
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    return save_hf(folder, config, arrays, tokenizer, generation, dtype=dtype, overwrite=overwrite)

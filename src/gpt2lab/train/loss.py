@@ -1,9 +1,10 @@
 """Cross-entropy of a language-model head that never holds all logits at once.
 
 For small widths and large vocabularies the logits are the largest tensor of a step. Here a few hundred rows at a time
-are turned into logits, loss and gradient, in one buffer, so memory is O(chunk * V) and nothing is computed twice.
+are turned into logits, loss and gradient, in one buffer that the next rows use again, so memory is O(chunk * V) and
+nothing is computed twice. A row's softmax is never normalised: its sum divides the (n, C) products instead.
 
-Legend: N predictions, C width, V vocabulary.
+Legend: N predictions, n of them at a time, C width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-IGNORE = -1
-"""The target of a position that has no loss."""
+IGNORE = -100
+"""The target of a position that has no loss, as in torch."""
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -23,27 +24,34 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, chunk: int) -> Tensor:
         wants_hidden, wants_weight, *_ = ctx.needs_input_grad
+        rows, chunk = hidden.shape[0], max(1, min(chunk, hidden.shape[0]))
         total = hidden.new_zeros((), dtype=torch.float32)
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
-        grad_weight = torch.zeros_like(weight) if wants_weight else None
-        for start in range(0, hidden.shape[0], chunk):
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wants_weight else None
+        head = weight.to(hidden.dtype)
+        buffer = hidden.new_empty(chunk, weight.shape[0])
+        for start in range(0, rows, chunk):
             h, t = hidden[start : start + chunk], targets[start : start + chunk]  # (n, C), (n,)
-            keep = t != IGNORE
+            keep = (t != IGNORE).float().unsqueeze(1)  # (n, 1)
             index = t.clamp(min=0).unsqueeze(1)  # (n, 1)
-            logits = (h @ weight.t()).float()  # (n, V)
-            normaliser = logits.logsumexp(1, keepdim=True)  # (n, 1)
-            total += ((normaliser - logits.gather(1, index)).squeeze(1) * keep).sum()
+            product = torch.mm(h, head.t(), out=buffer[: len(t)])  # (n, V)
+            logits = product.float()  # the same buffer in float32, a copy in bfloat16
+            highest = logits.amax(1, keepdim=True)  # (n, 1)
+            chosen = logits.gather(1, index) - highest
+            exponentials = logits.sub_(highest).exp_()  # (n, V), the softmax times `mass`
+            mass = exponentials.sum(1, keepdim=True)  # (n, 1)
+            total += ((mass.log() - chosen) * keep).sum()
             if grad_hidden is None and grad_weight is None:
                 continue
-            grad = logits.sub_(normaliser).exp_()  # (n, V), now the softmax
-            grad.scatter_add_(1, index, grad.new_full(index.shape, -1.0))
-            grad.mul_(keep.unsqueeze(1))
-            grad = grad.to(hidden.dtype)
+            softmax = exponentials if product is exponentials else product.copy_(exponentials)
+            share = keep / mass  # (n, 1)
             if grad_hidden is not None:
-                torch.mm(grad, weight, out=grad_hidden[start : start + chunk])
+                part = torch.mm(softmax, head, out=grad_hidden[start : start + chunk])  # (n, C)
+                part.mul_(share).sub_(head[index.squeeze(1)] * keep)
             if grad_weight is not None:
-                grad_weight.addmm_(grad.t(), h)
-        ctx.gradients = grad_hidden, grad_weight
+                _add_product(grad_weight, softmax, (h * share).to(h.dtype))
+                grad_weight.index_add_(0, index.squeeze(1), h.float() * keep, alpha=-1)
+        ctx.gradients = grad_hidden, None if grad_weight is None else grad_weight.to(weight.dtype)
         return total
 
     @staticmethod
@@ -58,10 +66,22 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         )
 
 
+def _add_product(total: Tensor, softmax: Tensor, rows: Tensor) -> None:
+    """Add softmax.T @ rows to the float32 `total`, whatever the type of the two."""
+    if rows.dtype == total.dtype:
+        total.addmm_(softmax.t(), rows)
+    else:
+        total.add_(softmax.t() @ rows)
+
+
 def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor, *, chunk: int = 512) -> Tensor:
     """Return the summed cross-entropy in nats of `targets` (N) under logits hidden (N, C) @ weight.T (C, V).
 
     Rows whose target is `IGNORE` count nothing. One backward pass only; the gradients are those of the plain loss.
+    Products are in the type of `hidden`, sums in float32.
     """
-    total: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, targets, chunk)  # type: ignore[no-untyped-call]
+    if torch.is_autocast_enabled(hidden.device.type):
+        hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
+    with torch.autocast(hidden.device.type, enabled=False):
+        total: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, targets, chunk)  # type: ignore[no-untyped-call]
     return total

@@ -57,9 +57,13 @@ class ModelRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerRecipe:
-    """AdamW, or Muon for the matrices inside the blocks and AdamW (at `adam_lr`, default `lr`) for the rest."""
+    """Who updates the parameters. "muon" is for the matrices inside the blocks; AdamW at `adam_lr` has the rest.
 
-    name: Literal["adamw", "muon"] = "adamw"
+    "adam" is Adam without weight decay, "sgd" has `momentum`, "adafactor" keeps one row and one column a matrix where
+    AdamW keeps two matrices. `adam_lr` defaults to `lr`.
+    """
+
+    name: Literal["adamw", "muon", "adam", "sgd", "adafactor"] = "adamw"
     lr: float = 1e-3
     adam_lr: float | None = None
     betas: tuple[float, ...] = (0.9, 0.95)
@@ -100,10 +104,22 @@ class ScheduleRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopRecipe:
-    """How long and in what portions. One step reads `accumulate` times `batch_size` windows.
+    """How long, in what portions, and on what.
 
-    The run ends after `steps` steps or `max_minutes` of training, whichever comes first, and the schedule follows
-    the one that is nearer its end; only `steps` alone makes a run that repeats bit for bit.
+    One step reads `accumulate` times `batch_size` windows, whatever the number of processes. The run ends after `steps`
+    steps or `max_minutes` of training, whichever comes first, and the schedule follows the one that is nearer its end;
+    only `steps` alone makes a run that repeats bit for bit. It also ends when `patience` validations in a row brought
+    nothing better.
+
+    A state to resume from is saved every `checkpoint_minutes` and, if given, every `checkpoint_every` steps;
+    `max_checkpoints` of them are kept. With `keep_best` the weights of the best validation are kept besides.
+
+    `precision` "bf16" computes the products in bfloat16 (the weights stay float32); "auto" does so where the hardware
+    has units for it. `checkpoint_activations` computes the inside of each block twice to hold it once. `parallel` says
+    what several processes share: only gradients ("ddp"), or weights and optimizer too ("fsdp").
+
+    When the loss is no number, or lies `spike` standard deviations above what it was lately (0: never), the run goes
+    back to its last saved state with half the learning rate ("rollback", three times at most), or ends ("stop").
     """
 
     steps: int | None = None
@@ -113,26 +129,39 @@ class LoopRecipe:
     seed: int = 0
     validate_every: int = 100
     validation_windows: int = 200
+    patience: int | None = None
+    keep_best: bool = True
     checkpoint_minutes: float = 5.0
+    checkpoint_every: int | None = None
+    max_checkpoints: int = 1
     threads: int | None = None
     device: str = "cpu"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: bool = False
+    checkpoint_activations: bool = False
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    on_divergence: Literal["rollback", "stop"] = "rollback"
+    spike: float = 8.0
+    tensorboard: bool = True
 
     def __post_init__(self) -> None:
         _require(
             self.steps is not None or self.max_minutes is not None,
             "The run has no end: set train.steps, train.max_minutes or both.",
         )
-        for name in ("steps", "batch_size", "accumulate", "validate_every", "validation_windows", "threads"):
+        for name in (
+            "steps", "batch_size", "accumulate", "validate_every", "validation_windows", "patience",
+            "checkpoint_every", "max_checkpoints", "threads",
+        ):  # fmt: skip
             value = getattr(self, name)
             _require(value is None or value >= 1, f"train.{name} = {value} must be at least 1.")
         _require(
             self.max_minutes is None or self.max_minutes > 0,
             f"train.max_minutes = {self.max_minutes} must be positive.",
         )
-        _require(
-            self.checkpoint_minutes >= 0, f"train.checkpoint_minutes = {self.checkpoint_minutes} must not be negative."
-        )
-        _require(self.seed >= 0, f"train.seed = {self.seed} must not be negative.")
+        for name in ("checkpoint_minutes", "seed", "spike"):
+            value = getattr(self, name)
+            _require(value >= 0, f"train.{name} = {value} must not be negative.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ import torch
 
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt import GPT
-from gpt2lab.train.optim import Muon, build_optimizers, orthogonalise
+from gpt2lab.train.muon import Muon, orthogonalise
+from gpt2lab.train.optim import build_optimizers
 from gpt2lab.train.recipe import OptimizerRecipe
 
 CONFIG = GPT2Config(vocab_size=17, n_positions=5, n_embd=8, n_layer=2, n_head=2, tie_word_embeddings=False)
