@@ -303,7 +303,10 @@ def test_nothing_to_train() -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.stem)
 def test_every_shipped_recipe_trains_a_step(recipe: Path, corpus: Path, tmp_path: Path) -> None:
-    small = ["train.steps=1", "train.batch_size=1", "train.validation_windows=1", "model.n_layer=1"]
+    small = [
+        "train.steps=1", "train.batch_size=1", "train.accumulate=1", "train.validation_windows=1", "train.device=cpu",
+        "train.compile=false", "train.precision=fp32", "model.n_layer=1", "model.n_positions=16",
+    ]  # fmt: skip
     done = run(recipe, overrides=[f"data={corpus}", f"out={tmp_path}", *small])
     assert done.step == 1
     assert saved_step(tmp_path) == 1

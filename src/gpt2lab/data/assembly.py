@@ -157,7 +157,7 @@ def _held_out(parts: Sequence[Part], out: Marks, recipe: CorpusRecipe) -> Marks:
     candidates = np.concatenate([np.empty(0, bool), *whole]) & ~out
     hashes = _joined(parts, "hashes")
     chosen: Marks = candidates & (hashes < np.uint64(recipe.validation_share * 2**64))
-    if not others and not chosen.any() and candidates.sum() > 1:
+    if recipe.validation_share and not others and not chosen.any() and candidates.sum() > 1:
         places = np.flatnonzero(candidates)
         chosen[places[np.argmin(hashes[places])]] = True
     return chosen

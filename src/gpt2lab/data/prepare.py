@@ -224,7 +224,7 @@ class _Run:
             )
         why = "".join(f"; left out: {count} {reason}" for reason, count in assembly.dropped.items())
         for name, split in (("to train on", assembly.train), ("held out", assembly.validation)):
-            if not split.tokens:
+            if not split.tokens and (split is assembly.train or self._recipe.validation_share):
                 raise DataError(
                     f"There is no text {name}: the input is empty, or all of it went to the other part or was left "
                     f"out{why}."

@@ -28,7 +28,8 @@ class CorpusRecipe:
     `vocabulary_every`-th training document, from about `vocabulary_bytes` of text spread over the input at most.
 
     Held out for validation: the documents of `held_out_authors`, or, when there are none, the last `validation_share`
-    of every document; of records so short that this is less than 200 characters, that share of whole documents instead.
+    of every document (0: nothing); of records so short that this is less than 200 characters, that share of whole
+    documents instead.
     """
 
     column: str | None = None
@@ -54,7 +55,7 @@ class CorpusRecipe:
         steps = steps_of(self.cleaning)
         if self.filters.languages and "language" not in steps:
             raise ConfigError("filters.languages needs the step 'language' in cleaning, which 'web' has.")
-        if not 0 < self.validation_share < 0.5:
+        if not 0 <= self.validation_share < 0.5:
             raise ConfigError(f"validation_share = {self.validation_share} must be between 0 and 0.5.")
         if self.vocabulary_every < 1:
             raise ConfigError(f"vocabulary_every = {self.vocabulary_every} must be at least 1.")

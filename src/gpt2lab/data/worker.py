@@ -102,7 +102,7 @@ class Worker:
         """Yield the parts of every document under the split they belong to."""
         for owner, (number, document) in enumerate(documents):
             text = document.text
-            if self._held_out:
+            if self._held_out or not self._recipe.validation_share:
                 yield owner, (VALIDATION if document.author in self._held_out else TRAIN), text
                 continue
             cut = _cut(text, self._recipe.validation_share)

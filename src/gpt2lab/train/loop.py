@@ -82,6 +82,7 @@ class Trainer:
         self._progress = progress or Progress(shown=self.processes.is_main)
         self.learner = Learner(task, model, recipe, self.processes)
         self.step, self.seconds, self.tokens = 0, 0.0, 0
+        self.loss = float("nan")
         self.metrics: dict[str, float] = {}
         self._best: float | None = None
         self._stale, self._rollbacks = 0, 0
@@ -153,6 +154,7 @@ class Trainer:
         self.learner.update(loss, rate)
         self.step += 1
         self.tokens += round(loss.targets)
+        self.loss = loss.mean
         return loss.mean
 
     def validate(self) -> dict[str, float]:

@@ -1,0 +1,96 @@
+"""`gpt2lab finetune`: a model trained further on one's own text, in one call."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from typer import Argument, Option
+
+from gpt2lab.cli.app import examples
+
+EXAMPLES = examples(
+    "gpt2lab finetune shakespeare.txt --steps 300",
+    "gpt2lab generate --model checkpoint/run1",
+    "gpt2lab finetune tweets.csv --column text --model gpt2 --run-name tweets --lora-rank 8",
+    "gpt2lab finetune notes/ --val-share 0.05 --patience 3 --learning-rate 3e-4",
+)
+
+
+def finetune(
+    dataset: Annotated[
+        list[str], Argument(metavar="DATA...", help="Files, folders or patterns, as gpt2lab prepare reads them.")
+    ],
+    model: Annotated[
+        str | None, Option("--model", "--model-name", help="The model to begin with. Default: tiny.")
+    ] = None,
+    models_dir: Annotated[str | None, Option("--models-dir", "--model-dir", metavar="DIR", help="Where models lie.")] = None,  # noqa: E501
+    run_name: Annotated[str, Option("--run-name", metavar="NAME", help="The run's folder in --checkpoint-dir.")] = "run1",
+    checkpoint_dir: Annotated[str, Option("--checkpoint-dir", metavar="DIR", help="Where runs lie.")] = "checkpoint",
+    steps: Annotated[int, Option("--steps", metavar="N", help="Steps of this call; -1: until Ctrl-C.")] = 1000,
+    restore_from: Annotated[
+        str, Option("--restore-from", metavar="latest|fresh|PATH", help="Go on with the run, begin anew, or at PATH.")
+    ] = "latest",
+    overwrite: Annotated[
+        bool, Option("--overwrite", help="Remove a run that is in the way instead of setting it aside.")
+    ] = False,
+    learning_rate: Annotated[float, Option("--learning-rate", "--lr", metavar="X")] = 1e-4,
+    batch_size: Annotated[int, Option("--batch-size", metavar="N", help="Windows computed at once.")] = 1,
+    accumulate_gradients: Annotated[
+        int, Option("--accumulate-gradients", metavar="N", help="Batches that make one step.")
+    ] = 5,
+    optimizer: Annotated[str, Option("--optimizer", metavar="adam|adamw|sgd|adafactor|muon")] = "adam",
+    schedule: Annotated[str, Option("--schedule", metavar="constant|linear|cosine|wsd")] = "constant",
+    warmup_steps: Annotated[int, Option("--warmup-steps", metavar="N")] = 0,
+    window: Annotated[int | None, Option("--window", metavar="N", help="Tokens read at once. Default: all.")] = None,
+    dropout: Annotated[float, Option("--dropout", metavar="X")] = 0.0,
+    only_train_transformer_layers: Annotated[
+        bool, Option("--only-train-transformer-layers", help="Leave embeddings and the last norm as they are.")
+    ] = False,
+    freeze_layers: Annotated[
+        int, Option("--freeze-layers", metavar="N", help="Leave embeddings and the first N blocks as they are.")
+    ] = 0,
+    lora_rank: Annotated[
+        int, Option("--lora-rank", metavar="R", help="Learn corrections of rank R instead of the weights.")
+    ] = 0,
+    lora_alpha: Annotated[float | None, Option("--lora-alpha", metavar="X", help="Default: twice the rank.")] = None,
+    use_memory_saving_gradients: Annotated[
+        bool, Option("--use-memory-saving-gradients", help="Compute blocks twice instead of keeping their insides.")
+    ] = False,
+    save_every: Annotated[int, Option("--save-every", metavar="N")] = 1000,
+    max_checkpoints: Annotated[int, Option("--max-checkpoints", metavar="N")] = 1,
+    sample_every: Annotated[
+        int, Option("--sample-every", metavar="N", help="Write samples every N steps; 0: never.")
+    ] = 100,
+    sample_length: Annotated[int, Option("--sample-length", metavar="N", help="Tokens of a sample.")] = 100,
+    sample_num: Annotated[int, Option("--sample-num", metavar="N", help="Samples each time.")] = 1,
+    sample_dir: Annotated[str, Option("--sample-dir", metavar="DIR")] = "samples",
+    val_dataset: Annotated[str | None, Option("--val-dataset", metavar="PATH", help="Text to validate on.")] = None,
+    val_share: Annotated[
+        float, Option("--val-share", metavar="X", help="Or hold this share of every text back for it.")
+    ] = 0.0,
+    val_every: Annotated[int, Option("--val-every", metavar="N")] = 100,
+    val_batch_count: Annotated[int, Option("--val-batch-count", metavar="N")] = 40,
+    val_batch_size: Annotated[int, Option("--val-batch-size", metavar="N")] = 2,
+    patience: Annotated[
+        int | None, Option("--patience", metavar="N", help="End after N validations without a better one.")
+    ] = None,
+    column: Annotated[str | None, Option("--column", metavar="NAME", help="The column or field of the text.")] = None,
+    template: Annotated[str | None, Option("--template", metavar="TEXT", help='Such as "{title}\\n{body}".')] = None,
+    seed: Annotated[int, Option("--seed", metavar="N")] = 0,
+    threads: Annotated[int | None, Option("--threads", metavar="N")] = None,
+    device: Annotated[str, Option("--device", metavar="cpu|cuda")] = "cpu",
+    precision: Annotated[str, Option("--precision", metavar="auto|fp32|bf16")] = "auto",
+) -> None:
+    """Train a model further on your own text.
+
+    Ctrl-C saves the run and its model; the same command goes on from there. The model lies in the run's folder, where
+    generate --model finds it. Prints that folder.
+    """
+    given: dict[str, Any] = {name: value for name, value in locals().items() if value is not None}
+
+    from gpt2lab.cli import console
+    from gpt2lab.lm.finetune import prepare_finetune
+
+    options = {"model": None, "models_dir": None, **given, "steps": None if steps == -1 else steps}
+    run = prepare_finetune(**options, told=console.note, progress=None)
+    console.write(f"{run.fit()}\n")

@@ -1,0 +1,117 @@
+"""Fine-tuning for those who think in texts: a data set in, samples on the way, a language model out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpt2lab.engine.native import NativeBackend
+from gpt2lab.engine.params import check_whole
+from gpt2lab.errors import MissingExtraError
+from gpt2lab.files import atomic_write
+from gpt2lab.lm.model import LanguageModel
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from gpt2lab.train.finetune import FineTune
+    from gpt2lab.train.log import Progress
+
+
+class Samples:
+    """Writes what the model of a run generates into `folder`/samples-STEP, and tells `told` of each text.
+
+    `length` tokens for each of `number` texts, by the native engine in fp32. `run` is set when there is one.
+    """
+
+    def __init__(self, folder: Path, *, number: int, length: int, told: Callable[[str], None]) -> None:
+        self._folder, self._number, self._length, self._told = folder, number, length, told
+        self.run: FineTune | None = None
+
+    def __call__(self, model: nn.Module, step: int) -> Mapping[str, float]:
+        """Make the samples of `step`; they add nothing to the metrics."""
+        assert self.run is not None
+        config, options = self.run.task.config, self.run.options
+        backend = NativeBackend(config, self.run.tensors(), threads=options.threads)
+        lm = LanguageModel(backend, self.run.base.tokenizer, generation=self.run.base.generation)
+        texts = lm.generate(
+            max_new_tokens=self._length, num_return_sequences=self._number, seed=options.seed + step, stop_ids=(),
+            temperature=1.0, top_k=40,
+        )  # fmt: skip
+        self._folder.mkdir(parents=True, exist_ok=True)
+        parts = [f"======== SAMPLE {number} ========\n{text.text}\n" for number, text in enumerate(texts, 1)]
+        with atomic_write(self._folder / f"samples-{step}", "w") as f:
+            f.write("".join(parts))
+        for part in parts:
+            self._told(part)
+        return {}
+
+
+def finetune(
+    dataset: str | Path | Sequence[str | Path],
+    model: str | Path | None = None,
+    *,
+    models_dir: str | Path | None = None,
+    sample_every: int = 100,
+    sample_length: int = 100,
+    sample_num: int = 1,
+    sample_dir: str | Path = "samples",
+    told: Callable[[str], None] = print,
+    progress: Progress | None = None,
+    callbacks: Sequence[Any] = (),
+    **options: Any,
+) -> LanguageModel:
+    """Train `model` (None: the one the run began with, or "tiny") further on a text, and return what came of it.
+
+    dataset: files, folders, patterns of any kind `gpt2lab prepare` reads. options: those of
+    `gpt2lab.train.options.FineTuneOptions`, gpt-2-simple's names among them; an unknown one is a `ConfigError` that
+    names the nearest. Every `sample_every` steps (0: never) `sample_num` texts of `sample_length` tokens are written to
+    sample_dir/run_name/samples-STEP and passed to `told`.
+
+    Raises `MissingExtraError` without torch, `DataError`, `ConfigError` and `CheckpointError` before training,
+    `KeyboardInterrupt` after saving.
+    """
+    run = prepare_finetune(
+        dataset, model, models_dir=models_dir, sample_every=sample_every, sample_length=sample_length,
+        sample_num=sample_num, sample_dir=sample_dir, told=told, progress=progress, callbacks=callbacks, **options,
+    )  # fmt: skip
+    return LanguageModel.load(run.fit(), threads=run.options.threads)
+
+
+def prepare_finetune(
+    dataset: str | Path | Sequence[str | Path],
+    model: str | Path | None,
+    *,
+    models_dir: str | Path | None,
+    sample_every: int,
+    sample_length: int,
+    sample_num: int,
+    sample_dir: str | Path,
+    told: Callable[[str], None],
+    progress: Progress | None,
+    callbacks: Sequence[Any] = (),
+    **options: Any,
+) -> FineTune:
+    """Return what `finetune` would train, before its first step."""
+    from gpt2lab.config import from_dict
+    from gpt2lab.train.options import FineTuneOptions
+
+    check_whole("sample_every", sample_every, 0)
+    check_whole("sample_length", sample_length, 1)
+    check_whole("sample_num", sample_num, 1)
+    chosen = from_dict(FineTuneOptions, options)
+    try:
+        from gpt2lab.train.finetune import FineTune
+        from gpt2lab.train.loop import Every
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtraError("Training", "train") from None
+    samples = Samples(Path(sample_dir) / chosen.run_name, number=sample_num, length=sample_length, told=told)
+    every = [Every(sample_every, samples)] if sample_every else []
+    run = FineTune(
+        dataset, model, chosen, models_dir=models_dir, callbacks=[*callbacks, *every], progress=progress
+    )  # fmt: skip
+    samples.run = run
+    return run
