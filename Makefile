@@ -42,7 +42,7 @@ $(VENV)/.installed: $(VENV)/bin/python $(PACKAGE)
 
 $(VENV)/.tools: $(VENV)/bin/python $(PACKAGE) constraints.txt
 	$(PIP) install --quiet --upgrade "pip>=25.1"
-	$(PIP) install --quiet --constraint constraints.txt ".[train]" --group test --group oracle --group check
+	$(PIP) install --quiet --constraint constraints.txt ".[train,corpus]" --group test --group oracle --group check
 	@touch $@ $(VENV)/.installed
 
 clean: ## Remove what was built, not the environment
