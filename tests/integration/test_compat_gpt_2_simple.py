@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs torch")
 
+import numpy as np
+
 import gpt2lab.compat.gpt_2_simple as gpt2
 from gpt2lab.checkpoint import load
 from gpt2lab.data import read_npz
@@ -73,16 +75,16 @@ def test_texts_are_cut_as_there(text: str, prefix: str | None, truncate: str | N
 def test_a_table_of_short_texts(place: Path) -> None:
     (place / "tweets.csv").write_text('text,likes\n"a, grey cat",3\nmy sister,4\n' * 8, encoding="utf-8")
     gpt2.encode_csv("tweets.csv", header=True)
-    assert (place / "csv_encoded.txt").read_text(encoding="utf-8").startswith(
-        "<|startoftext|>a, grey cat<|endoftext|>\n<|startoftext|>my sister<|endoftext|>\n"
+    assert (
+        (place / "csv_encoded.txt")
+        .read_text(encoding="utf-8")
+        .startswith("<|startoftext|>a, grey cat<|endoftext|>\n<|startoftext|>my sister<|endoftext|>\n")
     )
     sess = gpt2.start_tf_sess(threads=1)
-    with pytest.warns(UserWarning, match="over and over"):
-        gpt2.finetune(sess, "tweets.csv", steps=2, sample_every=0, window=64, run_name="tweets", print_every=2)
+    gpt2.finetune(sess, "tweets.csv", steps=2, sample_every=0, window=32, run_name="tweets", print_every=2)
     assert sess.model is not None and sess.model.tokenizer is not None
-    text = sess.model.tokenizer.decode(
-        int(i) for i in __import__("numpy").fromfile("checkpoint/tweets/corpus/train-00000.bin", dtype="<u2")
-    )
+    ids = np.fromfile("checkpoint/tweets/corpus/train-00000.bin", dtype="<u2")
+    text = sess.model.tokenizer.decode(ids.tolist())
     assert text.startswith("<|startoftext|>a, grey cat<|endoftext|><|startoftext|>my sister<|endoftext|>")
 
 
@@ -111,7 +113,7 @@ def test_mistakes(place: Path) -> None:
     sess = gpt2.start_tf_sess()
     with pytest.raises(RequestError, match="nsamples = 3 must be a multiple of batch_size = 2"):
         gpt2.generate(sess, nsamples=3, batch_size=2)
-    with pytest.raises(DataError, match="nowhere.csv does not exist"):
+    with pytest.raises(DataError, match=r"nowhere\.csv does not exist"):
         gpt2.finetune(sess, "nowhere.csv", steps=1)
     with pytest.raises(RequestError, match="Colab only"):
         gpt2.mount_gdrive()

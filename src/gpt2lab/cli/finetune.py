@@ -23,8 +23,12 @@ def finetune(
     model: Annotated[
         str | None, Option("--model", "--model-name", help="The model to begin with. Default: tiny.")
     ] = None,
-    models_dir: Annotated[str | None, Option("--models-dir", "--model-dir", metavar="DIR", help="Where models lie.")] = None,  # noqa: E501
-    run_name: Annotated[str, Option("--run-name", metavar="NAME", help="The run's folder in --checkpoint-dir.")] = "run1",
+    models_dir: Annotated[
+        str | None, Option("--models-dir", "--model-dir", metavar="DIR", help="Where models lie.")
+    ] = None,  # noqa: E501
+    run_name: Annotated[
+        str, Option("--run-name", metavar="NAME", help="The run's folder in --checkpoint-dir.")
+    ] = "run1",
     checkpoint_dir: Annotated[str, Option("--checkpoint-dir", metavar="DIR", help="Where runs lie.")] = "checkpoint",
     steps: Annotated[int, Option("--steps", metavar="N", help="Steps of this call; -1: until Ctrl-C.")] = 1000,
     restore_from: Annotated[
@@ -92,5 +96,5 @@ def finetune(
     from gpt2lab.lm.finetune import prepare_finetune
 
     options = {"model": None, "models_dir": None, **given, "steps": None if steps == -1 else steps}
-    run = prepare_finetune(**options, told=console.note, progress=None)
+    run = prepare_finetune(**options, told=console.say, progress=None)
     console.write(f"{run.fit()}\n")

@@ -150,7 +150,7 @@ def finetune(
 
 
 class _Lines:
-    """Prints gpt-2-simple's line of a step: seconds since the beginning, loss, and its average, which forgets slowly."""
+    """Prints gpt-2-simple's line of a step: seconds so far, the loss, and its average, which forgets slowly."""
 
     def __init__(self) -> None:
         self._began, self._sum, self._weight = time.time(), 0.0, 0.0
@@ -261,10 +261,30 @@ def cut(text: str, prefix: str | None, truncate: str | None, *, include_prefix: 
 
 
 def generate_to_file(
-    sess: Session, destination_path: str = "gpt_2_gen_texts.txt", *arguments: Any, **options: Any
+    sess: Session,
+    run_name: str = "run1",
+    checkpoint_dir: str = "checkpoint",
+    model_name: str | None = None,
+    model_dir: str = "models",
+    truncate: str | None = None,
+    destination_path: str = "gpt_2_gen_texts.txt",
+    sample_delim: str = "=" * 20 + "\n",
+    prefix: str | None = None,
+    seed: int | None = None,
+    nsamples: int = 1,
+    batch_size: int = 1,
+    length: int = 1023,
+    temperature: float = 0.7,
+    top_k: int = 0,
+    top_p: float = 0.0,
+    include_prefix: bool = True,
 ) -> None:
     """Append to `destination_path` what `generate` would print."""
-    generate(sess, *arguments, destination_path=destination_path, **options)
+    generate(
+        sess, run_name, checkpoint_dir, model_name, model_dir, truncate=truncate, destination_path=destination_path,
+        sample_delim=sample_delim, prefix=prefix, seed=seed, nsamples=nsamples, batch_size=batch_size, length=length,
+        temperature=temperature, top_k=top_k, top_p=top_p, include_prefix=include_prefix,
+    )  # fmt: skip
 
 
 # ---- data ----------------------------------------------------------------------------------------------------
@@ -306,7 +326,7 @@ def encode_dataset(
 def mount_gdrive() -> None:
     """Mount the user's Google Drive; only within Colab."""
     try:
-        from google.colab import drive  # type: ignore[import-not-found, unused-ignore]
+        from google.colab import drive
     except ImportError:
         raise RequestError("Google Drive can be mounted in Colab only.") from None
     drive.mount(str(DRIVE.parent))
