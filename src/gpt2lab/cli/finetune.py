@@ -25,7 +25,7 @@ def finetune(
     ] = None,
     models_dir: Annotated[
         str | None, Option("--models-dir", "--model-dir", metavar="DIR", help="Where models lie.")
-    ] = None,  # noqa: E501
+    ] = None,
     run_name: Annotated[
         str, Option("--run-name", metavar="NAME", help="The run's folder in --checkpoint-dir.")
     ] = "run1",
