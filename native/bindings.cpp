@@ -17,6 +17,7 @@
 #include "bind_words.h"
 #include "model.h"
 #include "random.h"
+#include "training.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -356,6 +357,35 @@ void bind_model(nb::module_& m) {
       .def("decode", &Model::decode, "sequences"_a, "steps"_a, "budget"_a, "seconds"_a, nb::call_guard<nb::gil_scoped_release>());
 }
 
+
+void bind_training(nb::module_& m) {
+  using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+  using Result = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+  nb::class_<Team>(m, "Team").def(nb::init<int>(), "size"_a).def_prop_ro("size", &Team::size);
+  nb::class_<Int8Product>(m, "Int8Product")
+      .def("__init__", [](Int8Product* self, int in, int out, bool out_major, const std::string& isa) {
+        new (self) Int8Product(in, out, out_major, kernels_named(isa));
+      }, "inputs"_a, "outputs"_a, "out_major"_a, "isa"_a)
+      .def_prop_ro("outputs", &Int8Product::out)
+      .def("set", [](Int8Product& product, const Matrix& weight, Team& team) {
+        if (weight.size() != static_cast<std::size_t>(product.in()) * static_cast<std::size_t>(product.out()))
+          throw std::invalid_argument("the weights have another size than the product");
+        const float* values = weight.data();
+        nb::gil_scoped_release release;
+        product.set(values, team);
+      }, "weight"_a, "team"_a)
+      .def("apply", [](Int8Product& product, const Matrix& x, const std::optional<FloatRow>& bias, const Result& y, Team& team) {
+        if (static_cast<int>(x.shape(1)) != product.in() || static_cast<int>(y.shape(1)) != product.out() || x.shape(0) != y.shape(0) ||
+            (bias && static_cast<int>(bias->size()) != product.out()))
+          throw std::invalid_argument("the shapes of a product do not fit");
+        const float *from = x.data(), *added = bias ? bias->data() : nullptr;
+        float* to = y.data();
+        const int rows = static_cast<int>(x.shape(0));
+        nb::gil_scoped_release release;
+        product.apply(from, rows, added, to, team);
+      }, "x"_a, "bias"_a.none(), "y"_a, "team"_a);
+}
 }  // namespace
 }  // namespace gpt2lab
 
@@ -374,6 +404,7 @@ NB_MODULE(_native, m) {
   bind_sequence(m);
   bind_model(m);
   bind_words(m);
+  bind_training(m);
   m.def("filter", &filter, "logits"_a, "params"_a, "ids"_a, "prompt_length"_a, "isa"_a);
   m.def("process", &process, "logits"_a, "params"_a, "ids"_a, "prompt_length"_a);
   m.def("log_softmax", &log_softmax, "logits"_a, "isa"_a);

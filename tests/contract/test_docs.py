@@ -65,7 +65,7 @@ def test_decisions_are_numbered_without_a_gap() -> None:
 
 def test_formats_names_what_is_written() -> None:
     text = read("docs/formats.md")
-    for name in ("manifest.json", shards.TOKEN_BYTES, "metrics.jsonl", "state.pt", "generation_config.json"):
+    for name in ("manifest.json", shards.TOKEN_BYTES, "metrics.jsonl", "run.json", "generation_config.json"):
         assert f"`{name}`" in text
     assert f"`format` ({shards.FORMAT})" in text
     for name in FORMATS:

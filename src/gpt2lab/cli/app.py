@@ -22,6 +22,7 @@ COMMANDS = {
     "prepare": "Turn text into a corpus of token ids to train on.",
     "train": "Train a model by a recipe, or go on with a run.",
     "finetune": "Train a model further on your own text.",
+    "plot": "Draw the curves of training runs.",
 }
 """Name of each command -> the first line of its help; the command is the function (or app) of that name in the module
 of that name."""

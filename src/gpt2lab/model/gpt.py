@@ -36,17 +36,26 @@ ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {
 """The function behind each of the configuration's activation names."""
 
 
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return x (…, in) @ weight (in, out) + bias."""
+    return F.linear(x, weight.t(), bias)
+
+
 class Conv1D(nn.Module):
-    """y = x @ weight + bias with weight (in, out), the layout of GPT-2's checkpoints."""
+    """y = x @ weight + bias with weight (in, out), the layout of GPT-2's checkpoints.
+
+    `product` computes it: training may put another way in its place.
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(inputs, outputs))
         self.bias = nn.Parameter(torch.empty(outputs))
+        self.product: Callable[[Tensor, Tensor, Tensor], Tensor] = linear
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in) to (..., out)."""
-        return F.linear(x, self.weight.t(), self.bias)
+        return self.product(x, self.weight, self.bias)
 
 
 class Attention(nn.Module):

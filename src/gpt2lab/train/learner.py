@@ -65,6 +65,10 @@ class Learner:
                 if isinstance(module, Block):
                     module.compile()  # one block's code serves all of them
         self._type = autocast_type(loop.precision, processes.device)
+        if loop.precision == "int8":
+            from gpt2lab.train.int8 import use_int8
+
+            use_int8(model, processes.device)
         self._module = _LossOf(task, self.model)
         processes.shard(self._module)
         self.optimizers = build_optimizers(self.model, recipe.optimizer)
@@ -73,7 +77,9 @@ class Learner:
 
     @property
     def precision(self) -> str:
-        """The type of the products, "fp32" or "bf16"."""
+        """The type of the products: "fp32", "bf16" or "int8"."""
+        if self._recipe.train.precision == "int8":
+            return "int8"
         return "fp32" if self._type is None else "bf16"
 
     def gradients(self, step: int) -> StepLoss:

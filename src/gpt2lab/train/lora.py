@@ -67,7 +67,7 @@ class AdaptedConv1D(Conv1D):
 
     def __init__(self, plain: Conv1D, adapter: LowRank, generator: torch.Generator) -> None:
         nn.Module.__init__(self)
-        self.weight, self.bias, self.scale = plain.weight, plain.bias, adapter.scale
+        self.weight, self.bias, self.product, self.scale = plain.weight, plain.bias, plain.product, adapter.scale
         inputs, outputs = plain.weight.shape
         a = torch.empty(inputs, adapter.rank).normal_(std=inputs**-0.5, generator=generator)
         self.lora_a, self.lora_b = nn.Parameter(a), nn.Parameter(torch.zeros(adapter.rank, outputs))

@@ -15,7 +15,7 @@ def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
 
     Raises `ConfigError` when a GPU is asked for bfloat16 and has none.
     """
-    if precision == "fp32":
+    if precision in ("fp32", "int8"):
         return None
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)

@@ -115,7 +115,8 @@ class LoopRecipe:
     `max_checkpoints` of them are kept. With `keep_best` the weights of the best validation are kept besides.
 
     `precision` "bf16" computes the products in bfloat16 (the weights stay float32); "auto" does so where the hardware
-    has units for it. `checkpoint_activations` computes the inside of each block twice to hold it once. `parallel` says
+    has units for it; "int8" rounds the factors of most products, on a CPU (train/int8.py). `checkpoint_activations`
+    computes the inside of each block twice to hold it once. `parallel` says
     what several processes share: only gradients ("ddp"), or weights and optimizer too ("fsdp").
 
     When the loss is no number, or lies `spike` standard deviations above what it was lately (0: never), the run goes
@@ -136,7 +137,7 @@ class LoopRecipe:
     max_checkpoints: int = 1
     threads: int | None = None
     device: str = "cpu"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     compile: bool = False
     checkpoint_activations: bool = False
     parallel: Literal["ddp", "fsdp"] = "ddp"
@@ -176,6 +177,13 @@ class Recipe:
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
     schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
     train: LoopRecipe
+
+    def __post_init__(self) -> None:
+        _require(
+            not (self.optimizer.name == "adafactor" and self.train.parallel == "fsdp"),
+            'optimizer.name = "adafactor" needs whole matrices and train.parallel = "fsdp" cuts them; set "ddp", or '
+            "another optimizer.",
+        )
 
 
 def load_recipe(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Recipe:
