@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import machine, workload
@@ -114,7 +115,8 @@ def measure(given: argparse.Namespace, engines: Sequence[Engine], place: Place, 
     findings = agreement(engines, given.sizes[0], place, tuning.choose, say)
     if not quick:
         say("Trying settings")
-        tuning.run(engines, given.sizes[0], place, turns, again=given.retune, say=say)
+        trials = replace(turns, rounds=2, patience=0.0)  # settings that differ by less than noise may as well be taken
+        tuning.run(engines, given.sizes[0], place, trials, again=given.retune, say=say)
     session = Session(place, turns, tuning.choose, say)
     store = Store(place.work / "results")
     for case in workload.cases(groups, given.sizes, given.threads):

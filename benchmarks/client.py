@@ -82,17 +82,18 @@ class Worker:
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         end = time.monotonic() + timeout
-        while b"\n" not in self._rest:
+        pieces = [self._rest]  # logits make lines of many megabytes
+        while b"\n" not in pieces[-1]:
             ready, _, _ = select.select([descriptor], [], [], max(0.0, end - time.monotonic()))
             if not ready:
                 self.close()
                 raise WorkerError(f"{self._target} did not answer within {timeout:.0f} s")
-            piece = os.read(descriptor, 1 << 16)
+            piece = os.read(descriptor, 1 << 20)
             if not piece:
                 raise WorkerError(self._death())
-            self._rest += piece
-        line, _, self._rest = self._rest.partition(b"\n")
-        return line
+            pieces.append(piece)
+        last, _, self._rest = pieces.pop().partition(b"\n")
+        return b"".join([*pieces, last])
 
     def _death(self) -> str:
         code = self._process.wait()
