@@ -4,6 +4,8 @@ VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 PACKAGE = pyproject.toml CMakeLists.txt $(shell find src/gpt2lab native -type f -not -name '*.pyc' -not -name '*.so')
 TEST_ARGS ?=
+BENCH ?= .venv-bench
+BENCH_ARGS ?=
 
 .PHONY: demo test check test-llama check-install bench docs clean
 
@@ -26,8 +28,8 @@ test-llama: $(VENV)/.tools ## Compile llama.cpp (minutes) and load our GGUF file
 check-install: ## What a plain `pip install` brings: no torch, how many megabytes, how fast it starts
 	$(PYTHON) tests/contract/check_install.py
 
-bench: $(VENV)/.tools ## Side by side with transformers, in one run
-	$(VENV)/bin/python benchmarks/engine.py --output docs/benchmarks.md
+bench: $(BENCH)/.installed ## Beside other engines, in an environment of its own; BENCH_ARGS=--help lists the choices
+	$(BENCH)/bin/python -m benchmarks --output docs/benchmarks.md $(BENCH_ARGS)
 
 docs: $(VENV)/.installed ## Write the command line's reference and the shown outputs again
 	$(VENV)/bin/python docs/refresh.py
@@ -44,6 +46,10 @@ $(VENV)/.tools: $(VENV)/bin/python $(PACKAGE) constraints.txt
 	$(PIP) install --quiet --upgrade "pip>=25.1"
 	$(PIP) install --quiet --constraint constraints.txt ".[train,corpus]" --group test --group oracle --group check
 	@touch $@ $(VENV)/.installed
+
+$(BENCH)/.installed: $(PACKAGE) benchmarks/requirements.txt benchmarks/requirements-export.txt benchmarks/install.py
+	$(PYTHON) -m benchmarks.install $(BENCH)
+	@touch $@
 
 clean: ## Remove what was built, not the environment
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -167,15 +167,15 @@ void Model::embed(int rank, const Chunk& chunk) {
   const auto c = static_cast<std::size_t>(config_.n_embd);
   const std::ptrdiff_t width = layers_.front().attn_proj.stride();
   const Linear& table = embedding_.exists() ? embedding_ : head_;
-  const Share share = share_of(chunk.rows(), rank, team_.size());
-  for (int r = share.first; r < share.last; ++r) {
-    float* x = x_.data() + r * width;
-    const float* position = wpe_.in(arena_) + static_cast<std::size_t>(chunk.position[static_cast<std::size_t>(r)]) * c;
-    std::copy(position, position + c, x);
-    std::fill(x + c, x + width, 0.0f);
-    table.add_row(arena_, chunk.token[static_cast<std::size_t>(r)], x);
-  }
-  team_.barrier();
+  team_.divide(rank, chunk.rows(), [&](int first, int last) {
+    for (int r = first; r < last; ++r) {
+      float* x = x_.data() + r * width;
+      const float* position = wpe_.in(arena_) + static_cast<std::size_t>(chunk.position[static_cast<std::size_t>(r)]) * c;
+      std::copy(position, position + c, x);
+      std::fill(x + c, x + width, 0.0f);
+      table.add_row(arena_, chunk.token[static_cast<std::size_t>(r)], x);
+    }
+  });
 }
 
 void Model::normalize(const Norm& norm, const float* x, float* y) const {
@@ -188,48 +188,50 @@ Inputs Model::prepare(int rank, const float* source, std::ptrdiff_t stride, int 
   if (!norm && !rounded) return {source, stride, nullptr, {}};
   const bool alone = m <= kPrivateRows;
   Scratch& scratch = alone ? private_[static_cast<std::size_t>(rank)] : shared_;
-  const Share share = alone ? Share{0, m} : share_of(m, rank, team_.size());
-  for (int r = share.first; r < share.last; ++r) {
-    const float* row = source + (pick ? pick[r] : r) * stride;
-    if (norm) {
-      float* y = scratch.normed.data() + r * stride;
-      normalize(*norm, row, y);
-      row = y;
+  const auto ready = [&](int first, int last) {
+    for (int r = first; r < last; ++r) {
+      const float* row = source + (pick ? pick[r] : r) * stride;
+      if (norm) {
+        float* y = scratch.normed.data() + r * stride;
+        normalize(*norm, row, y);
+        row = y;
+      }
+      if (rounded) next.prepare(kernels_, row, scratch.rows, r);
     }
-    if (rounded) next.prepare(kernels_, row, scratch.rows, r);
-  }
-  if (!alone) team_.barrier();
+  };
+  if (alone) ready(0, m);
+  else team_.divide(rank, m, ready);
   return rounded ? next.prepared(scratch.rows) : Inputs{scratch.normed.data(), stride, nullptr, {}};
 }
 
 void Model::product(int rank, const Linear& linear, const Inputs& inputs, int m, float* y, Activation activation, bool add) {
-  const Share share = share_of(linear.panels(), rank, team_.size());
-  linear.apply(arena_, kernels_, inputs, m, y, activation, add, share.first, share.last);
-  team_.barrier();
+  team_.divide(rank, linear.panels(), [&](int first, int last) { linear.apply(arena_, kernels_, inputs, m, y, activation, add, first, last); });
 }
 
-// Each (piece, head) belongs to one thread, which stores its keys and values and then answers its queries.
 void Model::attention(int rank, int layer, const Chunk& chunk, const std::vector<Span>& spans) {
-  const int c = config_.n_embd, head_dim = config_.head_dim(), heads = config_.n_head;
+  team_.divide(rank, static_cast<int>(chunk.pieces.size()) * config_.n_head, [&](int first, int last) {
+    for (int task = first; task < last; ++task) {
+      const Piece& piece = chunk.pieces[static_cast<std::size_t>(task / config_.n_head)];
+      attention(rank, layer, task % config_.n_head, piece, *spans[static_cast<std::size_t>(piece.span)].cache);
+    }
+  });
+}
+
+// One head of one piece: stores its keys and values, then answers its queries.
+void Model::attention(int rank, int layer, int head, const Piece& piece, Cache& cache) {
+  const int c = config_.n_embd, head_dim = config_.head_dim();
   const CacheShape shape = config_.cache_shape();
   const std::ptrdiff_t qkv_stride = layers_.front().c_attn.stride(), width = layers_.front().attn_proj.stride();
-  const Share share = share_of(static_cast<int>(chunk.pieces.size()) * heads, rank, team_.size());
-  for (int task = share.first; task < share.last; ++task) {
-    const Piece& piece = chunk.pieces[static_cast<std::size_t>(task / heads)];
-    const int head = task % heads;
-    Cache& cache = *spans[static_cast<std::size_t>(piece.span)].cache;
-    const float* first = qkv_.data() + piece.first_row * qkv_stride + head * head_dim;
-    for (int i = 0; i < piece.count; ++i) {
-      const float* row = first + i * qkv_stride;
-      cache.write(kernels_, layer, head, piece.position + i, row + c, row + 2 * c, rounded_[static_cast<std::size_t>(rank)].data());
-    }
-    const auto attend = shape.bf16 ? kernels_.attend_bf16 : kernels_.attend_f32;
-    attend({first, qkv_stride, piece.count, cache.page_table(), shape.key_offset(layer, head), shape.value_offset(layer, head),
-            piece.position + 1, head_dim, shape.value_stride(), config_.attention_scale[static_cast<std::size_t>(layer)],
-            scores_[static_cast<std::size_t>(rank)].data(), score_stride(),
-            mixed_.data() + piece.first_row * width + head * head_dim, width});
+  const float* queries = qkv_.data() + piece.first_row * qkv_stride + head * head_dim;
+  for (int i = 0; i < piece.count; ++i) {
+    const float* row = queries + i * qkv_stride;
+    cache.write(kernels_, layer, head, piece.position + i, row + c, row + 2 * c, rounded_[static_cast<std::size_t>(rank)].data());
   }
-  team_.barrier();
+  const auto attend = shape.bf16 ? kernels_.attend_bf16 : kernels_.attend_f32;
+  attend({queries, qkv_stride, piece.count, cache.page_table(), shape.key_offset(layer, head), shape.value_offset(layer, head),
+          piece.position + 1, head_dim, shape.value_stride(), config_.attention_scale[static_cast<std::size_t>(layer)],
+          scores_[static_cast<std::size_t>(rank)].data(), score_stride(),
+          mixed_.data() + piece.first_row * width + head * head_dim, width});
 }
 
 void Model::logits(int rank, const Chunk& chunk, const LogitsSink& sink) {

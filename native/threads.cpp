@@ -34,7 +34,7 @@ constexpr int kIdleSpins = 20000;     // then sleep
 Team::Team(int size) : size_(size < 1 ? 1 : size) { hire(); }
 
 void Team::hire() {
-  crew_ = new Crew;
+  crew_ = new Crew(size_);
   crew_->process = process_id();
   for (int rank = 1; rank < size_; ++rank) crew_->threads.emplace_back([this, crew = crew_, rank] { member(*crew, rank); });
 }
@@ -75,6 +75,26 @@ void Team::barrier() {
   for (int spins = 0; crew.phase.load(std::memory_order_acquire) == phase; ++spins) {
     if (spins < kBarrierSpins) pause();
     else std::this_thread::yield();
+  }
+}
+
+// The front half or the last piece of what is left of the owner's share; nothing, when nothing is.
+Share Team::take(int owner, unsigned region, int count, bool front) {
+  std::atomic<std::uint64_t>& left = crew_->members[static_cast<std::size_t>(owner)].left;
+  const std::uint64_t mark = region & 0xFFFFu;
+  std::uint64_t seen = left.load(std::memory_order_relaxed);  // what pieces read and write is ordered by the barriers alone
+  for (;;) {
+    const bool begun = seen >> 48 == mark;
+    Share rest = begun ? Share{static_cast<int>(seen >> 24 & 0xFFFFFFu), static_cast<int>(seen & 0xFFFFFFu)} : share_of(count, owner, size_);
+    Share taken{rest.first, rest.first};
+    if (begun && rest.first == rest.last) return taken;
+    if (begun && front) rest.first = taken.last += (rest.last - rest.first + 1) / 2;
+    else if (begun) taken = {--rest.last, rest.last + 1};
+    const std::uint64_t now = mark << 48 | static_cast<std::uint64_t>(rest.first) << 24 | static_cast<std::uint64_t>(rest.last);
+    if (left.compare_exchange_weak(seen, now, std::memory_order_relaxed)) {
+      if (begun) return taken;
+      seen = now;
+    }
   }
 }
 

@@ -305,7 +305,7 @@ static void product(const typename Tiles::Job& job, int first, int last) {
       rows_of_panel<Tiles, Tiles::few, kPanel / kLanes>(job, 0, job.m, panel, 0, {weights + panel * bytes + kAhead, 0}, 0);
       continue;
     }
-    const Ahead ahead{weights + (panel + 1 < last ? panel + 1 : panel) * bytes, shift};
+    const Ahead ahead{weights + (panel + 1) * bytes, shift};  // behind the last panel lie other weights, or nothing: asking does no harm
     for (int block = 0; block < blocks; ++block) {
       const int row = job.m * block / blocks;
       rows_of_panel<Tiles, Tiles::rows, Tiles::columns>(job, row, job.m * (block + 1) / blocks - row, panel, block * kWide, ahead, bytes >> shift);

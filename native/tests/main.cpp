@@ -1,4 +1,4 @@
-// Runs every test of the kernels once: kernel_tests [seed]. Exits with 1 when something did not hold.
+// Runs every test of the kernels, the packing and the threads once: kernel_tests [seed]. Exits with 1 when something did not hold.
 #include <cstdio>
 #include <cstdlib>
 
@@ -17,5 +17,6 @@ int main(int count, char** arguments) {
   test_attention(random);
   test_logits(random);
   test_weights(random);
+  test_team(random);
   return report.finish() ? 0 : 1;
 }

@@ -12,5 +12,6 @@ void test_rows(Random& random);              // rows.cpp
 void test_attention(Random& random);         // attention.cpp
 void test_logits(Random& random);            // logits.cpp
 void test_weights(Random& random);           // packing.cpp
+void test_team(Random& random);              // team.cpp
 
 }  // namespace gpt2lab::tests
