@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 OURS = """
@@ -120,13 +121,11 @@ def main() -> None:
             tokenizer.save(vocabulary)
             cores = os.cpu_count() or 1
             variants = {
-                "transformers, plain loop, one core": lambda v=vocabulary: run(THEIRS, plain, folder / "t.bin", v),
-                "gpt2lab, cleaning none, one core": lambda v=vocabulary: ours(folder, plain, v, "none", 1),
-                "gpt2lab, cleaning books, one core": lambda v=vocabulary: ours(folder, plain, v, "books", 1),
-                "the same from .xz": lambda v=vocabulary: ours(folder, packed, v, "books", 1),
-                f"gpt2lab, cleaning books, {cores} processes": lambda v=vocabulary, n=cores: ours(
-                    folder, plain, v, "books", n
-                ),
+                "transformers, plain loop, one core": partial(run, THEIRS, plain, folder / "t.bin", vocabulary),
+                "gpt2lab, cleaning none, one core": partial(ours, folder, plain, vocabulary, "none", 1),
+                "gpt2lab, cleaning books, one core": partial(ours, folder, plain, vocabulary, "books", 1),
+                "the same from .xz": partial(ours, folder, packed, vocabulary, "books", 1),
+                f"gpt2lab, cleaning books, {cores} processes": partial(ours, folder, plain, vocabulary, "books", cores),
             }
             results: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
             for _ in range(arguments.rounds):  # round by round, so that a slow minute of the machine is everybody's

@@ -1,4 +1,4 @@
-"""Training steps side by side: our loop, transformers' Trainer and a plain loop, each in a process of its own, in turns.
+"""Training steps side by side: our loop, transformers' Trainer and a plain loop, in processes of their own, in turns.
 
 The plain loop is written here from knowledge of how such loops are built: eager PyTorch, float32, the whole batch's
 logits, one AdamW. All have the same shape, batch, data, clipping and float32 weights, and no dropout unless asked for.
@@ -11,6 +11,7 @@ Usage: python benchmarks/training.py [--shapes char,124M,shipped] [--rounds 3] [
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import platform
 import resource
@@ -119,7 +120,8 @@ def plain_steps(shape: Shape) -> Callable[[], float]:
             )
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=shape.dropout)
             x = x + self.drop(self.out(mixed.transpose(1, 2).contiguous().view(b, t, c)))
-            return x + self.drop(self.down(F.gelu(self.up(self.norm_b(x)))))
+            out: torch.Tensor = x + self.drop(self.down(F.gelu(self.up(self.norm_b(x)))))
+            return out
 
     class Model(nn.Module):
         def __init__(self) -> None:
@@ -204,7 +206,7 @@ def trainer_times(shape: Shape, steps: int) -> list[float]:
         )  # fmt: skip
         model = transformers.GPT2LMHeadModel(config)
         transformers.Trainer(model=model, args=arguments, train_dataset=Rows(), callbacks=[Clock()]).train()
-    return [b - a for a, b in zip(marks, marks[1:], strict=False)]
+    return [b - a for a, b in itertools.pairwise(marks)]
 
 
 def contestant(name: str, shape: Shape, threads: int) -> None:
@@ -272,9 +274,9 @@ def heading(threads: int, rounds: int) -> list[str]:
     return [
         "# Benchmarks of training",
         "",
-        "Written by `benchmarks/training.py`: our loop (also with int8 products), transformers' Trainer and a plain loop",
-        f"in PyTorch, with AdamW, each in a process of its own, in turns, {rounds} rounds. All but the int8 row compute in",
-        "float32. Speeds are medians; ratios are to the better of the two others within a round; memory is the peak of",
+        "Written by `benchmarks/training.py`: our loop (also with int8 products), transformers' Trainer and a plain",
+        f"loop in PyTorch, with AdamW, each in a process of its own, in turns, {rounds} rounds. All but the int8",
+        "row compute in float32. Speeds are medians; ratios are to the better of the two others within a round; memory is the peak of",
         "the process.",
         "",
         f"{names[0] if names else platform.processor()}, {threads} threads; torch {torch.__version__}, "

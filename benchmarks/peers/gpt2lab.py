@@ -26,7 +26,7 @@ class Native(Peer):
         return {width: width for width in WIDTHS if width in get_args(Precision)}
 
     def __init__(self, model: str, form: str, threads: int, settings: Settings) -> None:
-        os.environ.setdefault("GPT2LAB_CACHE", str(Path(model).with_name("packed")))  # as every peer's, kept at the work
+        os.environ.setdefault("GPT2LAB_CACHE", str(Path(model).with_name("packed")))  # where the peers' models lie
         from gpt2lab import LanguageModel
 
         self._backend: Any = LanguageModel.load(model, precision=form, threads=threads).backend
