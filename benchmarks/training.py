@@ -276,8 +276,8 @@ def heading(threads: int, rounds: int) -> list[str]:
         "",
         "Written by `benchmarks/training.py`: our loop (also with int8 products), transformers' Trainer and a plain",
         f"loop in PyTorch, with AdamW, each in a process of its own, in turns, {rounds} rounds. All but the int8",
-        "row compute in float32. Speeds are medians; ratios are to the better of the two others within a round; memory is the peak of",
-        "the process.",
+        "row compute in float32. Speeds are medians; ratios are to the better of the two others within a round; memory",
+        "is the peak of the process.",
         "",
         f"{names[0] if names else platform.processor()}, {threads} threads; torch {torch.__version__}, "
         f"transformers {transformers.__version__}.",
