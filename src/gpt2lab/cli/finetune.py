@@ -37,16 +37,24 @@ def finetune(
     overwrite: Annotated[
         bool, Option("--overwrite", help="Remove a run that is in the way instead of setting it aside.")
     ] = False,
-    learning_rate: Annotated[float, Option("--learning-rate", "--lr", metavar="X")] = 1e-4,
+    learning_rate: Annotated[
+        float, Option("--learning-rate", "--lr", metavar="X", help="The peak learning rate.")
+    ] = 1e-4,
     batch_size: Annotated[int, Option("--batch-size", metavar="N", help="Windows computed at once.")] = 1,
     accumulate_gradients: Annotated[
         int, Option("--accumulate-gradients", metavar="N", help="Batches that make one step.")
     ] = 5,
-    optimizer: Annotated[str, Option("--optimizer", metavar="adam|adamw|sgd|adafactor|muon")] = "adam",
-    schedule: Annotated[str, Option("--schedule", metavar="constant|linear|cosine|wsd")] = "constant",
-    warmup_steps: Annotated[int, Option("--warmup-steps", metavar="N")] = 0,
+    optimizer: Annotated[
+        str, Option("--optimizer", metavar="adam|adamw|sgd|adafactor|muon", help="Who updates the weights.")
+    ] = "adam",
+    schedule: Annotated[
+        str, Option("--schedule", metavar="constant|linear|cosine|wsd", help="How the learning rate goes.")
+    ] = "constant",
+    warmup_steps: Annotated[
+        int, Option("--warmup-steps", metavar="N", help="Steps in which the learning rate rises.")
+    ] = 0,
     window: Annotated[int | None, Option("--window", metavar="N", help="Tokens read at once. Default: all.")] = None,
-    dropout: Annotated[float, Option("--dropout", metavar="X")] = 0.0,
+    dropout: Annotated[float, Option("--dropout", metavar="X", help="Share of activations left out.")] = 0.0,
     only_train_transformer_layers: Annotated[
         bool, Option("--only-train-transformer-layers", help="Leave embeddings and the last norm as they are.")
     ] = False,
@@ -60,30 +68,39 @@ def finetune(
     use_memory_saving_gradients: Annotated[
         bool, Option("--use-memory-saving-gradients", help="Compute blocks twice instead of keeping their insides.")
     ] = False,
-    save_every: Annotated[int, Option("--save-every", metavar="N")] = 1000,
-    max_checkpoints: Annotated[int, Option("--max-checkpoints", metavar="N")] = 1,
+    save_every: Annotated[int, Option("--save-every", metavar="N", help="Save the run every N steps.")] = 1000,
+    max_checkpoints: Annotated[int, Option("--max-checkpoints", metavar="N", help="Saved states that are kept.")] = 1,
     sample_every: Annotated[
         int, Option("--sample-every", metavar="N", help="Write samples every N steps; 0: never.")
     ] = 100,
     sample_length: Annotated[int, Option("--sample-length", metavar="N", help="Tokens of a sample.")] = 100,
     sample_num: Annotated[int, Option("--sample-num", metavar="N", help="Samples each time.")] = 1,
-    sample_dir: Annotated[str, Option("--sample-dir", metavar="DIR")] = "samples",
+    sample_dir: Annotated[str, Option("--sample-dir", metavar="DIR", help="Where samples are written.")] = "samples",
     val_dataset: Annotated[str | None, Option("--val-dataset", metavar="PATH", help="Text to validate on.")] = None,
     val_share: Annotated[
         float, Option("--val-share", metavar="X", help="Or hold this share of every text back for it.")
     ] = 0.0,
-    val_every: Annotated[int, Option("--val-every", metavar="N")] = 100,
-    val_batch_count: Annotated[int, Option("--val-batch-count", metavar="N")] = 40,
-    val_batch_size: Annotated[int, Option("--val-batch-size", metavar="N")] = 2,
+    val_every: Annotated[int, Option("--val-every", metavar="N", help="Validate every N steps.")] = 100,
+    val_batch_count: Annotated[int, Option("--val-batch-count", metavar="N", help="Batches of a validation.")] = 40,
+    val_batch_size: Annotated[int, Option("--val-batch-size", metavar="N", help="Windows in each of them.")] = 2,
     patience: Annotated[
         int | None, Option("--patience", metavar="N", help="End after N validations without a better one.")
     ] = None,
     column: Annotated[str | None, Option("--column", metavar="NAME", help="The column or field of the text.")] = None,
     template: Annotated[str | None, Option("--template", metavar="TEXT", help='Such as "{title}\\n{body}".')] = None,
-    seed: Annotated[int, Option("--seed", metavar="N")] = 0,
-    threads: Annotated[int | None, Option("--threads", metavar="N")] = None,
-    device: Annotated[str, Option("--device", metavar="cpu|cuda")] = "cpu",
-    precision: Annotated[str, Option("--precision", metavar="auto|fp32|bf16")] = "auto",
+    seed: Annotated[int, Option("--seed", metavar="N", help="The same seed trains the same model.")] = 0,
+    threads: Annotated[
+        int | None, Option("--threads", metavar="N", help="Threads of the CPU. Default: all cores.")
+    ] = None,
+    device: Annotated[str, Option("--device", metavar="cpu|cuda", help="Where to train.")] = "cpu",
+    precision: Annotated[
+        str,
+        Option(
+            "--precision",
+            metavar="auto|fp32|bf16",
+            help="Type of the products; auto is bf16 where the hardware has it.",
+        ),
+    ] = "auto",
 ) -> None:
     """Train a model further on your own text.
 

@@ -2,7 +2,7 @@
 
 Follows Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024): Nesterov momentum, then a
 quintic Newton-Schulz iteration. Under FSDP, where a process holds some rows of each matrix, the update is gathered,
-orthogonalised by every process and cut again (docs/decisions/0010-muon-beyond-one-process.md).
+orthogonalised by every process and cut again (docs/decisions/0011-muon-beyond-one-process.md).
 """
 
 from __future__ import annotations
