@@ -137,7 +137,7 @@ def test_a_folder_that_exists_is_left_alone(books: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"validation_share": 0.0}, "validation_share = 0.0 must be between 0 and 0.5"),
+        ({"validation_share": -0.1}, "validation_share = -0.1 must be between 0 and 0.5"),
         ({"vocabulary_every": 0}, "vocabulary_every = 0 must be at least 1"),
         ({"cleaning": "book"}, "cleaning = 'book' is not one of 'none', 'web', 'books', .*. Did you mean 'books'"),
     ],
