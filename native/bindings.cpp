@@ -14,6 +14,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "bind_words.h"
 #include "model.h"
 #include "random.h"
 
@@ -372,6 +373,7 @@ NB_MODULE(_native, m) {
   bind_params(m);
   bind_sequence(m);
   bind_model(m);
+  bind_words(m);
   m.def("filter", &filter, "logits"_a, "params"_a, "ids"_a, "prompt_length"_a, "isa"_a);
   m.def("process", &process, "logits"_a, "params"_a, "ids"_a, "prompt_length"_a);
   m.def("log_softmax", &log_softmax, "logits"_a, "isa"_a);

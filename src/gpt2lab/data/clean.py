@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import re
 
-_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\r\n?"), "\n"),
-    (re.compile("[\u00a0\u2009\u202f]"), " "),
-    (re.compile("[\ufeff\u200b\u00ad]"), ""),
-    (re.compile(r"\[(?:Illustration|Footnote|Transcriber)[^\]]*\]", re.IGNORECASE), ""),
-    (re.compile(r"^[ \t]*#+[ \t]*", re.MULTILINE), ""),  # "## CHAPTER I" -> "CHAPTER I"
-    (re.compile(r"^[ \t]*(?:[*_-][ \t]*){3,}$", re.MULTILINE), ""),  # "* * *" between scenes
-    (re.compile(r"(\*{1,3})(?=\S)([^*\n]+?)(?<=\S)\1"), r"\2"),  # **NAME**, *so*
-    (re.compile(r"(?<![A-Za-z0-9])_+(?=\S)([^_]{1,2000}?)(?<=\S)_+(?![A-Za-z0-9])"), r"\1"),  # _so_
-    (re.compile(r"[ \t]+"), " "),
-    (re.compile(r" ?\n ?"), "\n"),
-    (re.compile(r"\n{3,}"), "\n\n"),
+_REPLACED = (("\r\n", "\n"), ("\r", "\n"))
+_ODD_BLANKS = ("\u00a0", "\u2009", "\u202f")
+_INVISIBLE = ("\ufeff", "\u200b", "\u00ad")
+
+# A character that a text must hold for the rule to apply, the rule, what it leaves. Patterns begin with a literal
+# character where they can: those are looked for ten times faster.
+_RULES: tuple[tuple[str, re.Pattern[str], str], ...] = (
+    ("[", re.compile(r"\[(?:Illustration|Footnote|Transcriber)[^\]]*\]", re.IGNORECASE), ""),
+    ("#", re.compile(r"^[ \t]*#+[ \t]*", re.MULTILINE), ""),  # "## CHAPTER I" -> "CHAPTER I"
+    ("", re.compile(r"^[ \t]*(?:[*_-][ \t]*){3,}$", re.MULTILINE), ""),  # "* * *" between scenes
+    ("*", re.compile(r"(\*(?:\*\*?)?)(?=\S)([^*\n]+?)(?<=\S)\1"), r"\2"),  # **NAME**, *so*
+    ("_", re.compile(r"_(?<![A-Za-z0-9]_)_*(?=\S)([^_]{1,2000}?)(?<=\S)_+(?![A-Za-z0-9])"), r"\1"),  # _so_
 )
+_BLANKS = re.compile("  +")
+_EMPTY_LINES = re.compile("\n\n\n+")
 
 _FRONT_MATTER = re.compile(
     r"\A(?:(?:translated|illustrated|edited|published|produced|copyright|dedicated|transcribed|with an? introduction)\b"
@@ -31,6 +33,17 @@ _FRONT_MATTER = re.compile(
 
 def clean_book(text: str) -> str:
     """Return the text of a book without markup, repeated blanks and the lines that name its makers."""
-    for pattern, replacement in _RULES:
-        text = pattern.sub(replacement, text)
+    for old, new in _REPLACED:
+        text = text.replace(old, new)
+    if not text.isascii():
+        for character in _ODD_BLANKS:
+            text = text.replace(character, " ")
+        for character in _INVISIBLE:
+            text = text.replace(character, "")
+    for needed, pattern, replacement in _RULES:
+        if needed in text:
+            text = pattern.sub(replacement, text)
+    text = _BLANKS.sub(" ", text.replace("\t", " "))
+    text = text.replace(" \n", "\n").replace("\n ", "\n")
+    text = _EMPTY_LINES.sub("\n\n", text)
     return _FRONT_MATTER.sub("", text.strip()).strip()

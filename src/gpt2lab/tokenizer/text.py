@@ -14,7 +14,6 @@ Span = tuple[int, int]
 _BLANKS = (
     r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # Unicode's White_Space; Python's \s has more
 )
-_WORD = re.compile(rf"[{_BLANKS}]*[^{_BLANKS}]+|[{_BLANKS}]+")
 _UP_TO_LAST_CUT = re.compile(r"(?s:.*)\S(?=[ \n])")
 
 
@@ -25,11 +24,6 @@ def without_surrogates(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
-
-
-def words(text: str) -> list[str]:
-    """Cut `text` into words, each with the blanks before it; no token of GPT-2's pattern crosses over."""
-    return _WORD.findall(text)
 
 
 def last_cut(text: str, start: int = 0) -> int:

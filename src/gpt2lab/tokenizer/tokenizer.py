@@ -18,19 +18,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gpt2lab.errors import TokenizerError, nearest
 from gpt2lab.tokenizer import bytemap, wordpiece
+from gpt2lab.tokenizer.lookup import WordLookup
 from gpt2lab.tokenizer.spelling import TokenBytes
 from gpt2lab.tokenizer.stream import StreamDecoder
-from gpt2lab.tokenizer.text import Span, byte_spans, char_spans, without_surrogates, words
+from gpt2lab.tokenizer.text import Span, byte_spans, char_spans, without_surrogates
 from gpt2lab.tokenizer.vocabulary import END_OF_TEXT, AddedToken, Vocabulary
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import tokenizers
 
 AllowedSpecial = Literal["all"] | Collection[str]
 
-_MOST_WORDS = 1 << 17  # words whose ids are remembered; then forgotten all at once
 _MOST_PIECES, _MOST_SMALL_BACKENDS = 1 << 15, 4  # up to here a part of the tables is made faster than the whole
-_LONG_WORD = 64  # characters; longer ones are not remembered
 _NOT_UTF8 = re.compile("([\udc80-\udcff]+)")
 
 
@@ -62,7 +63,7 @@ class Tokenizer:
         self._ids = vocabulary.token_ids()
         self._special = vocabulary.special_tokens
         self._byte_level = vocabulary.kind == "byte-level"
-        self._known: dict[str, list[int]] = {}
+        self._words = WordLookup(self._encode_words)
         self._backends: dict[frozenset[str], tokenizers.Tokenizer] = {}
         self._small_backends = 0
 
@@ -177,13 +178,12 @@ class Tokenizer:
 
     def id_of(self, token: str) -> int:
         """Return the id of a special token, or of any token as the vocabulary file spells it."""
-        try:
-            return self._ids[token]
-        except KeyError:
+        if token not in self._ids:
             raise TokenizerError(
                 f"{token!r} is not a token of this vocabulary.{nearest(token, self._special)} "
                 f"Special tokens: {', '.join(self._special) or 'none'}."
-            ) from None
+            )
+        return self._ids[token]
 
     def token_bytes(self, token_id: int) -> bytes:
         """Return the bytes of one token."""
@@ -209,7 +209,16 @@ class Tokenizer:
         whole = [self._encodable(text) for text in texts]
         if allowed or not self._cuttable:
             return [encoding.ids for encoding in _run(self._backend(allowed), whole)]
-        return self._encode_words([words(text) for text in whole])
+        return self._words.lists(whole)
+
+    def encode_arrays(self, texts: Iterable[str]) -> list[npt.NDArray[np.uint32]]:
+        """Return what `encode_batch` returns, as arrays: for text by the gigabyte. Special tokens are plain text."""
+        import numpy as np
+
+        whole = [self._encodable(text) for text in texts]
+        if self._cuttable:
+            return self._words.arrays(whole)
+        return [np.array(e.ids, dtype=np.uint32) for e in _run(self._backend(frozenset()), whole)]
 
     def encode_bytes(self, data: bytes) -> list[int]:
         """Return the ids of any byte string: as `encode` where it is UTF-8, merged bytes elsewhere.
@@ -353,15 +362,8 @@ class Tokenizer:
         self._small_backends += 1
         return backend.build_for(self._vocabulary, words)
 
-    def _encode_words(self, texts: list[list[str]]) -> list[list[int]]:
-        """Return the ids of texts given as words; a word seen before is looked up, which is most of real text."""
-        if len(self._known) > _MOST_WORDS:
-            self._known = {}
-        known = self._known  # other threads may replace it
-        new = list({word for text in texts for word in text if word not in known})
-        fresh = {word: e.ids for word, e in zip(new, _run(self._backend_for(new), new), strict=True)} if new else {}
-        known.update((word, ids) for word, ids in fresh.items() if len(word) <= _LONG_WORD)
-        return [[i for word in text for i in known.get(word) or fresh[word]] for text in texts]
+    def _encode_words(self, words: list[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in _run(self._backend_for(words), words)]
 
     def _encodable(self, text: str) -> str:
         """Return `text` as the library takes it: surrogate pairs joined, lone ones U+FFFD."""
@@ -393,7 +395,6 @@ def _run(backend: tokenizers.Tokenizer, texts: list[str]) -> Sequence[Any]:
 
 
 def _looked_up(names: Collection[str], vocab: Mapping[str, int]) -> dict[str, int]:
-    for name in names:
-        if name not in vocab:
-            raise TokenizerError(f"The special token {name!r} is not in the vocabulary.")
+    if missing := [name for name in names if name not in vocab]:
+        raise TokenizerError(f"The special token {missing[0]!r} is not in the vocabulary.")
     return {name: vocab[name] for name in names}

@@ -125,9 +125,15 @@ def test_a_long_text_has_the_ids_of_its_whole(tok: Tokenizer) -> None:
     assert tok.decode(whole.ids) == text
 
 
+def test_every_character_is_cut_as_the_pattern_cuts_it(tok: Tokenizer) -> None:
+    characters = [chr(c) for c in range(0x80, 0x10000) if not 0xD800 <= c < 0xE000]
+    text = " ".join(f"a{c}b1{c}2.{c}!{c}{c}" for c in characters)
+    assert tok.encode(text) == tok._backend(frozenset()).encode(text).ids
+
+
 def test_forgetting_words_changes_nothing(tok: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = tok.encode_with_offsets(TEXT).ids
-    monkeypatch.setattr("gpt2lab.tokenizer.tokenizer._MOST_WORDS", 1)
+    monkeypatch.setattr("gpt2lab.tokenizer.lookup.MOST_REMEMBERED", 1)
     assert [tok.encode(TEXT), tok.encode(TEXT), tok.encode("x" * 100 + "\n" + TEXT)[-len(expected) :]] == [expected] * 3
 
 

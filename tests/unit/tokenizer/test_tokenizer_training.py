@@ -11,7 +11,7 @@ import pytest
 
 from gpt2lab.errors import TokenizerError
 from gpt2lab.tokenizer import Tokenizer, bytemap, train_tokenizer
-from gpt2lab.tokenizer.text import last_cut, words
+from gpt2lab.tokenizer.text import last_cut
 
 DATA = Path(os.environ.get("GPT2LAB_DATA", Path(__file__).parents[3] / "../shared/data"))
 REFERENCE = DATA / "reference" / "bpe_training"
@@ -165,10 +165,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         train_tokenizer(iter([b"abc"]))
 
 
-def test_words_begin_where_a_blank_follows_a_letter() -> None:
-    text = "ab  cd\n\ne \u00a0\n漢 字!\x1c\t"
-    assert words(text) == ["ab", "  cd", "\n\ne", " \u00a0\n漢", " 字!\x1c", "\t"]
-    assert words("") == []
+def test_a_text_is_cut_where_a_blank_follows_a_letter() -> None:
     assert last_cut("ab  cd\n\ne 漢 字") == 11
     assert last_cut("abc") == 0
 
