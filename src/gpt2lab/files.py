@@ -60,16 +60,24 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
-        if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
-            target.replace(old / target.name)
-            temporary.replace(target)
-            shutil.rmtree(old)
-        else:
-            temporary.replace(target)
+        put_folder(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def put_folder(complete: Path, target: Path) -> None:
+    """Rename a folder that is complete to `target`, on the same disk; one that is there is replaced."""
+    import shutil
+    import tempfile
+
+    if not target.exists():
+        complete.replace(target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+    target.replace(old / target.name)
+    complete.replace(target)
+    shutil.rmtree(old)
 
 
 def _umask() -> int:

@@ -1,54 +1,43 @@
-"""From text files to a corpus folder: documents, cleaning, vocabulary, held-out part, shards, manifest.
+"""From files to a corpus folder: the plan, the vocabulary, the parts, the finished folder.
 
-Knows tokenizers and files, nothing of models. The folder is complete or absent.
+Knows tokenizers and files, nothing of models or terminals. Until it is finished, the work lies in a folder beside it,
+`NAME.partial`: what was interrupted there goes on where it was and ends in the same bytes.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
+import hashlib
+import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from gpt2lab.config import to_dict
-from gpt2lab.data.clean import clean_book
-from gpt2lab.data.documents import Document, read_documents
-from gpt2lab.data.shards import FORMAT, MANIFEST, TOKEN_BYTES, Manifest, ShardWriter, dtype_for
+from gpt2lab.config import from_dict, to_dict
+from gpt2lab.data.assembly import Assembly, assemble
+from gpt2lab.data.chunks import Position, read_chunks
+from gpt2lab.data.contamination import evaluation_ngrams, merged, overlaps
+from gpt2lab.data.local import choose_workers, run
+from gpt2lab.data.parts import finished_parts
+from gpt2lab.data.recipe import CorpusRecipe
+from gpt2lab.data.shards import FORMAT, MANIFEST, TOKEN_BYTES, Manifest, VocabularySample, dtype_for
+from gpt2lab.data.sources import Source, digests, find_sources
+from gpt2lab.data.vocabulary import learn_vocabulary
+from gpt2lab.data.worker import Work
 from gpt2lab.errors import ConfigError, DataError
-from gpt2lab.files import atomic_folder, sha256_of, write_json
-from gpt2lab.tokenizer import Tokenizer, train_tokenizer
+from gpt2lab.files import put_folder, read_json, sha256_of, write_json
+from gpt2lab.tokenizer import Tokenizer
 
-_BATCH_CHARACTERS = 8_000_000  # text tokenized at once: enough to keep every core busy, little enough to hold
+Progress = Callable[[str, int, "int | None"], None]
+"""Told what is being done, and how many bytes of text of how many are behind it."""
 
-_CLEANERS: dict[str, Callable[[str], str]] = {"none": str, "books": clean_book}
+Engine = Literal["local", "ray"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CorpusRecipe:
-    """How a corpus is made. Raises `ConfigError` when a value is impossible.
-
-    `tokenizer` is a folder; without one a vocabulary of `vocab_size` is learnt from every `vocabulary_every`-th
-    training document. The authors named in `held_out_authors` are the validation split, or, when there are none, the
-    last `validation_share` of every document is.
-    """
-
-    cleaning: Literal["none", "books"] = "none"
-    tokenizer: str | None = None
-    vocab_size: int = 4096
-    vocabulary_every: int = 1
-    held_out_authors: tuple[str, ...] = ()
-    validation_share: float = 0.01
-
-    def __post_init__(self) -> None:
-        if not 0 < self.validation_share < 0.5:
-            raise ConfigError(f"validation_share = {self.validation_share} must be between 0 and 0.5.")
-        if self.vocabulary_every < 1:
-            raise ConfigError(f"vocabulary_every = {self.vocabulary_every} must be at least 1.")
+SOURCES = "sources.sha256"
+_PLAN, _PARTS, _TOKENIZER, _SAMPLE, _RESULT = "plan.json", "parts", "tokenizer", "vocabulary.json", "corpus"
 
 
 def prepare(
@@ -57,134 +46,206 @@ def prepare(
     recipe: CorpusRecipe | None = None,
     *,
     overwrite: bool = False,
-    progress: bool | None = None,
+    workers: int | None = None,
+    engine: Engine = "local",
+    progress: Progress | None = None,
 ) -> Manifest:
-    """Write the corpus folder `out` from text files and return its manifest.
+    """Write the corpus folder `out` from files, folders and patterns, and return its manifest.
 
-    `progress` shows a line on stderr; None means when that is a terminal. Raises `DataError` for bad or empty input, an
-    author to hold out who is not there, or an `out` that exists (unless `overwrite`).
+    The same input and recipe give the same bytes whatever `workers` (processes; None: one for each core, and this one
+    alone for little input) and `engine` ("ray": on the machines of a Ray cluster, `gpt2lab.data.cluster`). An
+    interrupted call leaves `out`.partial, and the next one with the same input and recipe goes on from there.
+
+    Raises `DataError` for bad or empty input, an author to hold out who is not there, an `out` that exists or an
+    unfinished one of another recipe (unless `overwrite`).
     """
     recipe = recipe or CorpusRecipe()
-    report = _Report(sys.stderr.isatty() if progress is None else progress)
-    if not inputs:
-        raise DataError("There is nothing to prepare: give at least one file.")
-    with atomic_folder(out, overwrite=overwrite) as folder:
-        if recipe.tokenizer is not None:
-            tokenizer = Tokenizer.from_folder(recipe.tokenizer)
+    target = Path(out)
+    if engine not in ("local", "ray"):
+        raise ConfigError(f"engine = {engine!r} is not one of 'local', 'ray'.")
+    if target.exists() and not overwrite:
+        raise DataError(f"{target} exists already; choose another name, remove it, or ask for it to be overwritten.")
+    sources, passed_over = find_sources(inputs, kind=recipe.kind)
+    if recipe.tokenizer is None and any(source.kind == "npz" for source in sources):
+        raise DataError("A .npz file holds token ids: name the tokenizer that made them with tokenizer.")
+    run_ = _Run(target, recipe, sources, workers, progress or _silent)
+    run_.begin(overwrite=overwrite)
+    try:
+        manifest = run_.finish(passed_over, engine)
+    except (DataError, ConfigError):
+        if not any((run_.folder / _PARTS).glob("*.npz")):
+            shutil.rmtree(run_.folder)
+        raise
+    put_folder(run_.folder / _RESULT, target)
+    shutil.rmtree(run_.folder)
+    return manifest
+
+
+def partial_folder(out: str | Path) -> Path:
+    """Return where the unfinished work of a corpus lies."""
+    return Path(out).with_name(Path(out).name + ".partial")
+
+
+def _silent(what: str, done: int, total: int | None) -> None:
+    pass
+
+
+class _Run:
+    """One corpus in the making, in its work folder."""
+
+    def __init__(
+        self, target: Path, recipe: CorpusRecipe, sources: list[Source], workers: int | None, progress: Progress
+    ) -> None:
+        self.folder = partial_folder(target)
+        self._recipe, self._sources, self._progress = recipe, tuple(sources), progress
+        self._total = sum(source.expected_bytes for source in sources)
+        self._workers = choose_workers(workers, self._total)
+        self._given = Tokenizer.from_folder(recipe.tokenizer) if recipe.tokenizer is not None else None
+
+    def begin(self, *, overwrite: bool) -> None:
+        """Make the work folder, or take up the one that is there if it is of the same plan."""
+        plan, begun = self._plan(), (self.folder / _PLAN).exists()
+        if not begun or read_json(self.folder / _PLAN) != plan:
+            if begun and not overwrite:
+                raise DataError(
+                    f"{self.folder} holds an unfinished corpus of other input or another recipe. Finish it with those, "
+                    "remove it, or ask for it to be overwritten."
+                )
+            shutil.rmtree(self.folder, ignore_errors=True)
+        (self.folder / _PARTS).mkdir(parents=True, exist_ok=True)
+        if not (self.folder / _PLAN).exists():
+            write_json(self.folder / _PLAN, plan)
+
+    def finish(self, passed_over: int, engine: Engine) -> Manifest:
+        """Do what is not done yet and write the corpus into the work folder."""
+        evaluation = evaluation_ngrams(self._recipe.decontaminate)
+        table = merged(list(evaluation.values()))
+        work = Work(self._recipe, self._sources, None, self.folder / _PARTS)
+        if evaluation:
+            work = replace(work, evaluation=self.folder / "evaluation.npy")
+            np.save(self.folder / "evaluation.npy", table)
+        tokenizer, sample = self._vocabulary(work)
+        self._make_parts(replace(work, tokenizer=self.folder / _TOKENIZER), engine)
+        result = self._empty(_RESULT)
+        assembly = assemble(
+            finished_parts(self.folder / _PARTS), result, self._recipe, dtype=dtype_for(tokenizer.vocab_size),
+            evaluation=len(table), work=self.folder, report=lambda done, total: None,
+        )  # fmt: skip
+        self._refuse_empty(assembly)
+        manifest = self._manifest(tokenizer, sample, assembly, passed_over, result)
+        manifest = replace(manifest, contamination=overlaps(evaluation, table, assembly.found, assembly.left))
+        write_json(result / MANIFEST, to_dict(manifest))
+        return manifest
+
+    def _plan(self) -> dict[str, Any]:
+        """Return what decides about the bytes of the result; work begun by another plan cannot be gone on with."""
+        files = [(str(s.path), s.kind) for s in self._sources] + [(f, "evaluation") for f in self._recipe.decontaminate]
+        stamped = [[name, kind, *_stamp(Path(name))] for name, kind in files]
+        return {
+            "format": FORMAT,
+            "recipe": to_dict(replace(self._recipe, skip_bad=False)),
+            "files": hashlib.sha256(json.dumps(stamped).encode()).hexdigest(),
+            "tokenizer": _digest(self._given) if self._given else None,
+        }
+
+    def _vocabulary(self, work: Work) -> tuple[Tokenizer, VocabularySample | None]:
+        """Return the tokenizer, given or learnt now or before, and what it was learnt from."""
+        folder, note = self.folder / _TOKENIZER, self.folder / _SAMPLE
+        if self._given is not None:
+            if self._given.eos_id is None:
+                raise DataError(
+                    f"The tokenizer in {self._recipe.tokenizer} has no end-of-text token, which ends every document."
+                )
+            self._given.save(folder)
+            return self._given, None
+        if not note.exists():
+            learnt, sample = learn_vocabulary(
+                work,
+                workers=self._workers,
+                report=lambda done: self._progress("reading for the vocabulary", done, self._total),
+            )
+            self._empty(_TOKENIZER)
+            learnt.save(folder)
+            write_json(note, to_dict(sample))
+        return Tokenizer.from_folder(folder), from_dict(VocabularySample, read_json(note))
+
+    def _make_parts(self, work: Work, engine: Engine) -> None:
+        """Make the parts that are not there yet."""
+        finished = finished_parts(work.parts)
+        start = finished[-1].end if finished else Position()
+        done = sum(source.expected_bytes for source in self._sources[: start.source])
+        self._progress("tokenizing", done, self._total)
+        if engine == "ray":
+            from gpt2lab.data.cluster import run_on_ray
+
+            results: Iterator[int] = run_on_ray(work, start)
         else:
-            tokenizer = train_tokenizer(_vocabulary_texts(inputs, recipe, report), vocab_size=recipe.vocab_size)
-        if tokenizer.eos_id is None:
-            raise DataError(f"The tokenizer in {recipe.tokenizer} has no end-of-text token, which ends every document.")
-        tokenizer.save(folder / "tokenizer")
-        manifest = _write(inputs, folder, recipe, tokenizer, report)
-    report.done(f"{manifest.train.tokens:,} tokens to train on, {manifest.validation.tokens:,} held out")
-    return manifest
+            chunks = read_chunks(self._sources, self._recipe.fields, start=start, skip_bad=self._recipe.skip_bad)
+            results = run(work, "make", chunks, workers=self._workers)
+        for done in results:
+            self._progress("tokenizing", done, self._total)
 
-
-def _write(
-    inputs: Sequence[str | Path], folder: Path, recipe: CorpusRecipe, tokenizer: Tokenizer, report: _Report
-) -> Manifest:
-    end = tokenizer.eos_id
-    assert end is not None
-    dtype = dtype_for(tokenizer.vocab_size)
-    writers = {split: ShardWriter(folder, split, dtype) for split in ("train", "validation")}
-    for batch in _batches(_parts(inputs, recipe)):
-        for (split, document), ids in zip(batch, tokenizer.encode_batch([d.text for _, d in batch]), strict=True):
-            writers[split].add([*ids, end], text_bytes=len(document.text.encode()), author=document.author)
-        report.show(f"{writers['train'].tokens:,} tokens")
-    lengths = [0 if i == end else len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)]
-    np.asarray(lengths, dtype="<u2").tofile(folder / TOKEN_BYTES)
-    manifest = Manifest(
-        format=FORMAT,
-        dtype=dtype,
-        vocab_size=tokenizer.vocab_size,
-        end_of_text_id=end,
-        tokenizer_sha256=sha256_of(folder / "tokenizer" / "tokenizer.json"),
-        cleaning=recipe.cleaning,
-        sources={Path(path).name: sha256_of(path) for path in inputs},
-        train=writers["train"].close(),
-        validation=writers["validation"].close(),
-    )
-    _refuse_empty(manifest, recipe)
-    write_json(folder / MANIFEST, to_dict(manifest))
-    return manifest
-
-
-def _refuse_empty(manifest: Manifest, recipe: CorpusRecipe) -> None:
-    if missing := set(recipe.held_out_authors) - set(manifest.validation.authors):
-        raise DataError(
-            f"No document is by {', '.join(sorted(missing))}; held_out_authors must name authors of the input."
+    def _manifest(
+        self,
+        tokenizer: Tokenizer,
+        sample: VocabularySample | None,
+        assembly: Assembly,
+        passed_over: int,
+        result: Path,
+    ) -> Manifest:
+        """Write what lies beside the shards and return the manifest, without the overlaps."""
+        shutil.copytree(self.folder / _TOKENIZER, result / "tokenizer")
+        end = tokenizer.eos_id
+        assert end is not None
+        lengths = [0 if i == end else len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)]
+        np.asarray(lengths, dtype="<u2").tofile(result / TOKEN_BYTES)
+        entries, listing = digests(self._sources)
+        (result / SOURCES).write_text(listing, encoding="utf-8")
+        return Manifest(
+            format=FORMAT,
+            dtype=dtype_for(tokenizer.vocab_size),
+            vocab_size=tokenizer.vocab_size,
+            end_of_text_id=end,
+            tokenizer_sha256=sha256_of(result / "tokenizer" / "tokenizer.json"),
+            cleaning=self._recipe.cleaning_name,
+            sources=entries,
+            train=assembly.train,
+            validation=assembly.validation,
+            passed_over=passed_over,
+            dropped=assembly.dropped,
+            vocabulary=sample,
+            recipe=to_dict(self._recipe),
         )
-    for name, split in (("to train on", manifest.train), ("held out", manifest.validation)):
-        if not split.tokens:
-            raise DataError(f"There is no text {name}: the input is empty, or all of it went to the other part.")
+
+    def _refuse_empty(self, assembly: Assembly) -> None:
+        if missing := set(self._recipe.held_out_authors) - set(assembly.validation.authors):
+            raise DataError(
+                f"No document is by {', '.join(sorted(missing))}; held_out_authors must name authors of the input."
+            )
+        why = "".join(f"; left out: {count} {reason}" for reason, count in assembly.dropped.items())
+        for name, split in (("to train on", assembly.train), ("held out", assembly.validation)):
+            if not split.tokens:
+                raise DataError(
+                    f"There is no text {name}: the input is empty, or all of it went to the other part or was left "
+                    f"out{why}."
+                )
+
+    def _empty(self, name: str) -> Path:
+        folder = self.folder / name
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir()
+        return folder
 
 
-def _cleaned(inputs: Sequence[str | Path], recipe: CorpusRecipe) -> Iterator[Document]:
-    clean = _CLEANERS[recipe.cleaning]
-    for document in read_documents(inputs):
-        if text := clean(document.text):
-            yield Document(text, document.author)
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        about = path.stat()
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist.") from None
+    return about.st_size, about.st_mtime_ns
 
 
-def _parts(inputs: Sequence[str | Path], recipe: CorpusRecipe) -> Iterator[tuple[str, Document]]:
-    """Yield every document under the split it belongs to."""
-    for document in _cleaned(inputs, recipe):
-        if recipe.held_out_authors:
-            yield ("validation" if document.author in recipe.held_out_authors else "train"), document
-            continue
-        cut = _cut(document.text, recipe.validation_share)
-        for split, text in (("train", document.text[:cut]), ("validation", document.text[cut:])):
-            if text:
-                yield split, Document(text, document.author)
-
-
-def _cut(text: str, share: float) -> int:
-    """Return where the last `share` of `text` begins, moved back to a line's start where there is one nearby."""
-    place = int(len(text) * (1 - share))
-    line = text.rfind("\n", max(0, place - 2000), place)
-    return line + 1 if line >= 0 else place
-
-
-def _vocabulary_texts(inputs: Sequence[str | Path], recipe: CorpusRecipe, report: _Report) -> Iterator[str]:
-    number = 0
-    for split, document in _parts(inputs, recipe):
-        if split == "train":
-            if number % recipe.vocabulary_every == 0:
-                yield document.text
-            number += 1
-            report.show(f"reading for the vocabulary, document {number}")
-
-
-def _batches(parts: Iterator[tuple[str, Document]]) -> Iterator[list[tuple[str, Document]]]:
-    batch: list[tuple[str, Document]] = []
-    size = 0
-    for part in parts:
-        batch.append(part)
-        size += len(part[1].text)
-        if size >= _BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-class _Report:
-    """One line on stderr, rewritten."""
-
-    def __init__(self, shown: bool) -> None:
-        self._shown = shown
-
-    def show(self, text: str) -> None:
-        """Replace the line."""
-        if self._shown:
-            with contextlib.suppress(OSError):
-                width = os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else 79
-                sys.stderr.write("\r" + text[: width - 1].ljust(width - 1))
-                sys.stderr.flush()
-
-    def done(self, text: str) -> None:
-        """End the line."""
-        self.show(text)
-        if self._shown:
-            sys.stderr.write("\n")
+def _digest(tokenizer: Tokenizer) -> str:
+    tables = json.dumps([sorted(tokenizer.vocab.items()), list(tokenizer.merges)])
+    return hashlib.sha256(tables.encode()).hexdigest()

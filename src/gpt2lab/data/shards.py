@@ -8,20 +8,24 @@ Every document ends with the end-of-text id.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gpt2lab.config import from_dict
+from gpt2lab.data.contamination import Overlap
 from gpt2lab.errors import ConfigError, DataError
-from gpt2lab.files import atomic_write, read_json, sha256_of
+from gpt2lab.files import read_json, sha256_of
 
-FORMAT = 1
-"""The version of the layout described above."""
+FORMAT = 2
+"""The version of the layout described above; 2 added to the manifest what was left out, learnt from and overlaps."""
+
+READABLE = (1, 2)
 
 MANIFEST = "manifest.json"
 TOKEN_BYTES = "token_bytes.bin"
@@ -48,8 +52,23 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VocabularySample:
+    """What a vocabulary was learnt from: every `every`-th training document of every `portions`-th portion."""
+
+    documents: int
+    bytes: int
+    every: int
+    portions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a corpus folder holds. `sources` maps the name of each file read to its SHA-256."""
+    """What a corpus folder holds.
+
+    `sources` maps the name of each file read to its SHA-256, and of each folder or pattern to that of the list of its
+    files (`sources.sha256`). `dropped` counts the documents that were left out by reason; `passed_over` the files of
+    folders that are of other kinds. `vocabulary` is None where a tokenizer was given. `recipe` is how it was made.
+    """
 
     format: int
     dtype: str
@@ -60,55 +79,54 @@ class Manifest:
     sources: dict[str, str]
     train: Split
     validation: Split
+    passed_over: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    vocabulary: VocabularySample | None = None
+    contamination: tuple[Overlap, ...] = ()
+    recipe: dict[str, Any] = field(default_factory=dict)
 
 
 class ShardWriter:
-    """Writes the ids of one split into numbered shards of at most `shard_tokens` ids each (a document may be cut)."""
+    """Writes ids into numbered shards of at most `shard_tokens` ids (a document may be cut) without holding them."""
 
     def __init__(self, folder: Path, split: str, dtype: str, *, shard_tokens: int = 1 << 26) -> None:
         self._folder, self._name, self._limit = folder, split, shard_tokens
         self._dtype = np.dtype(dtype).newbyteorder("<")
-        self._split = Split()
-        self._authors: set[str] = set()
         self._shards: list[Shard] = []
-        self._pending: list[npt.NDArray[Any]] = []
-        self._held = 0
+        self._file: IO[bytes] | None = None
+        self._digest, self._written = hashlib.sha256(), 0
+
+    def write(self, ids: npt.ArrayLike) -> None:
+        """Append ids."""
+        array = np.asarray(ids, dtype=self._dtype)
+        while len(array):
+            if self._file is None:
+                self._file = (self._folder / self._next).open("wb")
+                self._digest, self._written = hashlib.sha256(), 0
+            piece = array[: self._limit - self._written]
+            data = piece.tobytes()
+            self._file.write(data)
+            self._digest.update(data)
+            self._written += len(piece)
+            array = array[len(piece) :]
+            if self._written == self._limit:
+                self._end()
+
+    def close(self) -> tuple[Shard, ...]:
+        """End the last shard and return all of them."""
+        if self._file is not None:
+            self._end()
+        return tuple(self._shards)
 
     @property
-    def tokens(self) -> int:
-        """Ids added so far."""
-        return self._split.tokens
+    def _next(self) -> str:
+        return f"{self._name}-{len(self._shards):05d}.bin"
 
-    def add(self, ids: Sequence[int], *, text_bytes: int, author: str = "") -> None:
-        """Append one document's ids, its end included."""
-        array = np.asarray(ids, dtype=self._dtype)
-        self._pending.append(array)
-        self._held += len(array)
-        if author:
-            self._authors.add(author)
-        self._split = replace(
-            self._split,
-            documents=self._split.documents + 1,
-            tokens=self._split.tokens + len(array),
-            bytes=self._split.bytes + text_bytes,
-        )
-        while self._held >= self._limit:
-            self._flush(self._limit)
-
-    def close(self) -> Split:
-        """Write what is left and return the split's entry for the manifest."""
-        if self._held:
-            self._flush(self._held)
-        return replace(self._split, authors=tuple(sorted(self._authors)), shards=tuple(self._shards))
-
-    def _flush(self, count: int) -> None:
-        ids = np.concatenate(self._pending)
-        name = f"{self._name}-{len(self._shards):05d}.bin"
-        with atomic_write(self._folder / name) as f:
-            f.write(ids[:count].tobytes())
-        self._shards.append(Shard(file=name, tokens=count, sha256=sha256_of(self._folder / name)))
-        self._pending = [ids[count:]] if len(ids) > count else []
-        self._held = len(ids) - count
+    def _end(self) -> None:
+        assert self._file is not None
+        self._file.close()
+        self._file = None
+        self._shards.append(Shard(file=self._next, tokens=self._written, sha256=self._digest.hexdigest()))
 
 
 class Shards:
@@ -144,9 +162,10 @@ class Corpus:
                 f"{self.folder} is not a prepared corpus: it has no {MANIFEST}. Make one with gpt2lab prepare."
             )
         values = read_json(path)
-        if not isinstance(values, dict) or values.get("format") != FORMAT:
+        if not isinstance(values, dict) or values.get("format") not in READABLE:
             given = values.get("format") if isinstance(values, dict) else None
-            raise DataError(f"{path} has format {given!r}; this version reads {FORMAT}. Prepare the corpus again.")
+            known = " and ".join(map(str, READABLE))
+            raise DataError(f"{path} has format {given!r}; this version reads {known}. Prepare the corpus again.")
         try:
             self.manifest = from_dict(Manifest, values)
         except ConfigError as error:

@@ -13,6 +13,7 @@ from gpt2lab.config import from_dict
 from gpt2lab.data import Corpus, CorpusRecipe, prepare
 from gpt2lab.data.shards import ShardWriter, dtype_for
 from gpt2lab.errors import ConfigError, DataError
+from gpt2lab.files import sha256_of
 from gpt2lab.tokenizer import Tokenizer, train_tokenizer
 
 BOOKS = [
@@ -93,12 +94,13 @@ def test_a_given_tokenizer_is_used(books: Path, tmp_path: Path) -> None:
 
 def test_shards_are_cut_at_their_limit(tmp_path: Path) -> None:
     writer = ShardWriter(tmp_path, "train", "uint32", shard_tokens=10)
-    writer.add(range(25), text_bytes=1)
-    writer.add(range(25, 28), text_bytes=1)
-    split = writer.close()
-    assert [s.tokens for s in split.shards] == [10, 10, 8]
-    ids = np.concatenate([np.fromfile(tmp_path / s.file, dtype="<u4") for s in split.shards])
+    writer.write(range(25))
+    writer.write(range(25, 28))
+    shards = writer.close()
+    assert [s.tokens for s in shards] == [10, 10, 8]
+    ids = np.concatenate([np.fromfile(tmp_path / s.file, dtype="<u4") for s in shards])
     assert ids.tolist() == list(range(28))
+    assert [s.sha256 for s in shards] == [sha256_of(tmp_path / s.file) for s in shards]
 
 
 @pytest.mark.parametrize(("size", "dtype"), [(65536, "uint16"), (65537, "uint32")])
@@ -137,7 +139,7 @@ def test_a_folder_that_exists_is_left_alone(books: Path, tmp_path: Path) -> None
     [
         ({"validation_share": 0.0}, "validation_share = 0.0 must be between 0 and 0.5"),
         ({"vocabulary_every": 0}, "vocabulary_every = 0 must be at least 1"),
-        ({"cleaning": "book"}, "cleaning = 'book' is not one of 'none', 'books'. Did you mean 'books'"),
+        ({"cleaning": "book"}, "cleaning = 'book' is not one of 'none', 'web', 'books', .*. Did you mean 'books'"),
     ],
 )
 def test_an_impossible_recipe(values: dict[str, Any], message: str) -> None:
@@ -160,7 +162,7 @@ class TestOpening:
     def test_another_format(self, corpus: Path) -> None:
         manifest = json.loads((corpus / "manifest.json").read_text(encoding="utf-8"))
         (corpus / "manifest.json").write_text(json.dumps({**manifest, "format": 9}), encoding="utf-8")
-        with pytest.raises(DataError, match="has format 9; this version reads 1"):
+        with pytest.raises(DataError, match="has format 9; this version reads 1 and 2"):
             Corpus(corpus)
 
     def test_a_damaged_manifest(self, corpus: Path) -> None:
