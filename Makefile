@@ -44,7 +44,7 @@ $(VENV)/.installed: $(VENV)/bin/python $(PACKAGE)
 
 $(VENV)/.tools: $(VENV)/bin/python $(PACKAGE) constraints.txt
 	$(PIP) install --quiet --upgrade "pip>=25.1"
-	$(PIP) install --quiet --constraint constraints.txt ".[train]" --group test --group oracle --group check
+	$(PIP) install --quiet --constraint constraints.txt ".[train,corpus]" --group test --group oracle --group check
 	@touch $@ $(VENV)/.installed
 
 $(BENCH)/.installed: $(PACKAGE) benchmarks/requirements.txt benchmarks/requirements-export.txt benchmarks/install.py

@@ -50,7 +50,10 @@ class MissingExtraError(Gpt2labError, ImportError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs a part of gpt2lab that is not installed: pip install 'gpt2lab[{extra}]'")
-        self.extra = extra
+        self.what, self.extra = what, extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        return MissingExtraError, (self.what, self.extra)  # it may be raised in another process than it is told in
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str:

@@ -121,8 +121,8 @@ def prepare(
 
     values = {
         "column": column,
-        "template": None if template is None else template.replace("\\n", "\n").replace("\\t", "\t"),
-        "separator": separator,
+        "template": _unescaped(template),
+        "separator": _unescaped(separator),
         "kind": kind,
         "skip_bad": skip_bad,
         "tokenizer": tokenizer,
@@ -136,7 +136,7 @@ def prepare(
         "validation_share": validation_share,
     }
     corpus = _recipe(recipe, values, languages=language)
-    with _files(inputs, kind) as files:
+    with _files(inputs, kind) as files, _interruption(out, resumable=console.STDIN not in inputs):
         manifest = _prepared(files, out, corpus, overwrite=overwrite, workers=workers, engine=engine)
     if npz is not None:
         _write_npz(out, npz)
@@ -146,11 +146,9 @@ def prepare(
 
 
 def _prepared(files: list[str], out: str, recipe: CorpusRecipe, **options: Any) -> Manifest:
-    """Prepare with a bar for each stage; an interrupted one says how it goes on."""
+    """Prepare with a bar for each stage."""
     from gpt2lab import data
-    from gpt2lab.cli import console
     from gpt2lab.cli.progress import ProgressBar
-    from gpt2lab.data.prepare import partial_folder
 
     with contextlib.ExitStack() as stack:
         bars: dict[str, ProgressBar] = {}
@@ -161,13 +159,30 @@ def _prepared(files: list[str], out: str, recipe: CorpusRecipe, **options: Any) 
                 bars[what] = stack.enter_context(ProgressBar(what, unit="bytes"))
             bars[what].update(done, total)
 
-        try:
-            return data.prepare(files, out, recipe, progress=progress, **options)
-        except KeyboardInterrupt:
-            stack.close()
-            if partial_folder(out).exists():
-                console.note(f"what is done lies in {partial_folder(out)}; the same command again goes on from there.")
-            raise
+        return data.prepare(files, out, recipe, progress=progress, **options)
+
+
+@contextlib.contextmanager
+def _interruption(out: str, *, resumable: bool) -> Iterator[None]:
+    """Say how interrupted work goes on; what cannot go on, because a pipe is read only once, is removed."""
+    from gpt2lab.cli import console
+    from gpt2lab.data.prepare import partial_folder
+
+    folder = partial_folder(out)
+    there = folder.exists()
+    try:
+        yield
+    except BaseException as error:
+        if folder.exists() and not resumable and not there:
+            shutil.rmtree(folder)
+        elif folder.exists() and isinstance(error, KeyboardInterrupt):
+            console.note(f"what is done lies in {folder}; the same command again goes on from there.")
+        raise
+
+
+def _unescaped(text: str | None) -> str | None:
+    """Return an option with line ends and tabs for the \\n and \\t that a shell leaves as they are."""
+    return None if text is None else text.replace("\\n", "\n").replace("\\t", "\t")
 
 
 def _tell(manifest: Manifest) -> None:

@@ -44,9 +44,10 @@ def write_npz(path: str | Path, texts: Iterable[npt.ArrayLike]) -> int:
 def read_npz(path: str | Path) -> Iterator[npt.NDArray[np.int64]]:
     """Yield the arrays of ids in the file's order, one at a time. Raises `DataError` for anything else in it."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"{path} is not a .npz file.")
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise DataError(f"{path} is not a .npz file.")
+        with archive:
             for name in archive.files:
                 yield _checked(archive[name], name, path)
     except FileNotFoundError:

@@ -27,7 +27,7 @@ from gpt2lab.data.shards import FORMAT, MANIFEST, TOKEN_BYTES, Manifest, Vocabul
 from gpt2lab.data.sources import Source, digests, find_sources
 from gpt2lab.data.vocabulary import learn_vocabulary
 from gpt2lab.data.worker import Work
-from gpt2lab.errors import ConfigError, DataError
+from gpt2lab.errors import ConfigError, DataError, Gpt2labError
 from gpt2lab.files import put_folder, read_json, sha256_of, write_json
 from gpt2lab.tokenizer import Tokenizer
 
@@ -72,7 +72,7 @@ def prepare(
     run_.begin(overwrite=overwrite)
     try:
         manifest = run_.finish(passed_over, engine)
-    except (DataError, ConfigError):
+    except Gpt2labError:
         if not any((run_.folder / _PARTS).glob("*.npz")):
             shutil.rmtree(run_.folder)
         raise

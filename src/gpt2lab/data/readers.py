@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -44,14 +43,15 @@ def read_records(source: Source, fields: Fields) -> Iterator[Record]:
         yield from _npz(source.path)
     else:
         with open_source(source.path) as f:
+            if source.kind != "warc":
+                _refuse_binary(source.path, f.peek(8)[:8])
             yield from _READERS[source.kind](source, f, fields)
 
 
 def _text(source: Source, f: IO[bytes], fields: Fields) -> Iterator[Record]:
     separator = fields.separator.encode() if fields.separator else b""
     rest, start = b"", 0
-    _refuse_binary(source.path, head := f.read(_BLOCK))
-    for block in itertools.chain([head], iter(lambda: f.read(_BLOCK), b"")):
+    for block in iter(lambda: f.read(_BLOCK), b""):
         if b"\x00" in block:
             raise DataError(f"{source.path} is not text: it holds bytes of zeros, as binary files do.")
         rest += block
@@ -88,8 +88,6 @@ def _refuse_binary(path: Path, head: bytes) -> None:
 
 def _lines(source: Source, f: IO[bytes], fields: Fields) -> Iterator[Record]:
     for number, line in enumerate(f, start=1):
-        if number == 1:
-            _refuse_binary(source.path, line)
         if line.strip():
             yield Record(f"line {number}", line)
 
