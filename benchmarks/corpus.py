@@ -124,8 +124,8 @@ def main() -> None:
                 "gpt2lab, cleaning none, one core": lambda v=vocabulary: ours(folder, plain, v, "none", 1),
                 "gpt2lab, cleaning books, one core": lambda v=vocabulary: ours(folder, plain, v, "books", 1),
                 "the same from .xz": lambda v=vocabulary: ours(folder, packed, v, "books", 1),
-                f"gpt2lab, cleaning books, {cores} processes": lambda v=vocabulary: ours(
-                    folder, plain, v, "books", cores
+                f"gpt2lab, cleaning books, {cores} processes": lambda v=vocabulary, n=cores: ours(
+                    folder, plain, v, "books", n
                 ),
             }
             results: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
@@ -169,9 +169,9 @@ def report(rows: list[str], size: float) -> str:
             "# Speed of preparing a corpus",
             "",
             f"Made by `benchmarks/corpus.py` in one run: {versions}.",
-            f"{size:.0f} MB of books as JSON lines, megabytes of text a second, medians of rounds. The time is that of the",
-            "whole call, from reading the input to the finished folder with its hashes (for transformers: to a file of ids).",
-            "Memory is the peak of all processes together.",
+            f"{size:.0f} MB of books as JSON lines, megabytes of text a second, medians of rounds.",
+            "The time is that of the whole call, from reading the input to the finished folder with its hashes (for",
+            "transformers: to a file of ids). Memory is the peak of all processes together.",
             "",
             "| vocabulary | | MB/s | × | memory |",
             "|---|---|---|---|---|",

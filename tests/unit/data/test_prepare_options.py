@@ -1,4 +1,4 @@
-"""What the options of a corpus do: cleaning, copies, overlap, broken records, the vocabulary's sample, held out texts."""
+"""What the options of a corpus do: cleaning, copies, overlap, broken records, the vocabulary's sample, the split."""
 
 from __future__ import annotations
 
