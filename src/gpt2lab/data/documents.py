@@ -16,6 +16,7 @@ from gpt2lab.data.fields import Fields
 from gpt2lab.data.readers import Record, read_records
 from gpt2lab.data.sources import Kind, find_sources
 from gpt2lab.errors import DataError, MissingExtraError
+from gpt2lab.tokenizer.text import without_surrogates
 
 Decode = Callable[[Sequence[int]], str]
 
@@ -67,7 +68,7 @@ def parse(kind: Kind, record: Record, fields: Fields, where: str, decode: Decode
             document = _of_fields(_object(content, fields), fields)
     except _BadRecordError as error:
         raise DataError(f"{where}, {record.place}: {error}") from None
-    return document if document.text.strip() else None
+    return Document(without_surrogates(document.text), document.author) if document.text.strip() else None
 
 
 class _BadRecordError(Exception):

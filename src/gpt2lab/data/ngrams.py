@@ -29,7 +29,7 @@ def word_hashes(text: str) -> Hashes:
         else:
             for sign in signs:
                 text = text.replace(sign, " ")
-    hashes: Hashes = hash_words(text.encode("utf-8", "replace"))
+    hashes: Hashes = hash_words(text.encode())
     return hashes
 
 
@@ -52,7 +52,7 @@ def combined(numbers: Hashes) -> Hashes:
 
 def text_hash(text: str) -> int:
     """Return a number for the text as it is."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "little")
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def words_hash(words: Hashes) -> int:

@@ -55,8 +55,8 @@ class _Sample:
             for text in texts:
                 if number % self._every == 0:
                     self.documents += 1
-                    self.bytes += len(text.encode("utf-8", "replace"))
+                    self.bytes += len(text.encode())
                     yield text
+                    if self.bytes >= self._most:
+                        return
                 number += 1
-            if self.bytes >= self._most:
-                return

@@ -135,7 +135,7 @@ class Worker:
         return {
             "ids": np.concatenate([a for ids in encoded for a in (ids.astype(dtype), mark)] or [mark[:0]]),
             "piece_lengths": np.array([len(ids) + 1 for ids in encoded], np.int64),
-            "piece_bytes": np.array([len(text.encode("utf-8", "replace")) for *_, text in pieces], np.int64),
+            "piece_bytes": np.array([len(text.encode()) for *_, text in pieces], np.int64),
             "piece_splits": np.array([split for _, split, _ in pieces], np.uint8),
             "piece_owners": np.array([owner for owner, *_ in pieces], np.int64),
         }

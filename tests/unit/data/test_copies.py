@@ -54,8 +54,8 @@ class TestWords:
         assert word_hashes(" ".join(plain)).tolist() == word_hashes(text).tolist()
 
     def test_numbers_are_the_same_everywhere(self) -> None:
-        assert word_hashes("the cat")[0] == 0
-        assert text_hash("the cat") == 0
+        assert word_hashes("the cat").tolist() == [9711500500559064873, 14183407360260468729]
+        assert text_hash("the cat") == 3042635075010022360
 
     def test_runs_tell_their_words_and_order(self) -> None:
         words = word_hashes("a b c a b c b a")

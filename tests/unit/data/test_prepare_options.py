@@ -114,7 +114,7 @@ def test_broken_records_are_passed_over_when_asked(tmp_path: Path, vocabulary: s
     (tmp_path / "nothing.csv").write_text("title\nx\n", encoding="utf-8")
     inputs = [source, tmp_path / "broken.csv", tmp_path / "nothing.csv", whole]
     with pytest.raises(DataError, match=r"a\.jsonl, line 2: it is not JSON"):
-        prepare(inputs, tmp_path / "out", CorpusRecipe(tokenizer=vocabulary))
+        prepare([source], tmp_path / "out", CorpusRecipe(tokenizer=vocabulary))
     assert not (tmp_path / "out.partial").exists()
     manifest = prepare(inputs, tmp_path / "out", CorpusRecipe(tokenizer=vocabulary, skip_bad=True))
     assert manifest.dropped == {"bad": 4}
