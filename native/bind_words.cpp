@@ -21,34 +21,34 @@ nb::ndarray<nb::numpy, T> to_numpy(std::vector<T>&& values) {
   return nb::ndarray<nb::numpy, T>(owned->data(), {owned->size()}, owner);
 }
 
-std::vector<std::uint32_t> encode(const WordTable& table, const nb::bytes& text, std::vector<Piece>& unknown) {
-  std::vector<std::uint32_t> ids;
-  ids.reserve(text.size() / 3);
-  table.encode(text.c_str(), text.size(), ids, unknown);
-  return ids;
+// A text's ids as far as they are known, and what is needed to complete them.
+struct Text {
+  Encoded encoded;
+  nb::list unknown;
+};
+
+Text encode(const WordTable& table, const nb::bytes& text) {
+  Text result{table.encode(text.c_str(), text.size()), {}};
+  for (const Piece& piece : result.encoded.unknown) result.unknown.append(nb::bytes(text.c_str() + piece.start, piece.size));
+  return result;
 }
 
-nb::list words_of(const nb::bytes& text, const std::vector<Piece>& pieces) {
-  nb::list words;
-  for (const Piece& piece : pieces) words.append(nb::bytes(text.c_str() + piece.start, piece.size));
-  return words;
+std::vector<std::uint32_t> complete(Text& text, const std::vector<std::vector<std::uint32_t>>& words) {
+  if (words.size() != text.encoded.unknown.size()) throw std::invalid_argument("As many lists of ids as unknown words are needed.");
+  return words.empty() ? std::move(text.encoded.ids) : filled(text.encoded, words);
 }
 
 }  // namespace
 
 void bind_words(nb::module_& m) {
+  nb::class_<Text>(m, "WordText")
+      .def_ro("unknown", &Text::unknown, "The words that were not in the table, each once.")
+      .def("array", [](Text& text, const std::vector<std::vector<std::uint32_t>>& words) { return to_numpy(complete(text, words)); },
+           "words"_a, "Return the ids, given those of the unknown words; once.")
+      .def("list", &complete, "words"_a, "As `array`, as a list.");
   nb::class_<WordTable>(m, "WordTable")
       .def(nb::init<>())
-      .def("encode", [](const WordTable& table, const nb::bytes& text) {
-        std::vector<Piece> unknown;
-        auto ids = encode(table, text, unknown);
-        return nb::make_tuple(to_numpy(std::move(ids)), words_of(text, unknown));
-      }, "text"_a, "Return the ids of UTF-8 text as an array and the words that are missing in it.")
-      .def("encode_list", [](const WordTable& table, const nb::bytes& text) {
-        std::vector<Piece> unknown;
-        auto ids = encode(table, text, unknown);
-        return nb::make_tuple(nb::cast(ids), words_of(text, unknown));
-      }, "text"_a, "As `encode`, with a list.")
+      .def("encode", &encode, "text"_a)
       .def("add", [](WordTable& table, const nb::bytes& word, const std::vector<std::uint32_t>& ids) {
         table.add(word.c_str(), word.size(), ids.data(), ids.size());
       }, "word"_a, "ids"_a)

@@ -2,7 +2,7 @@
 
 #include <cstring>
 #include <string_view>
-#include <unordered_set>
+#include <unordered_map>
 
 namespace gpt2lab {
 namespace {
@@ -159,18 +159,40 @@ const WordTable::Slot& WordTable::find(const char* word, std::size_t size, std::
   }
 }
 
-void WordTable::encode(const char* text, std::size_t size, std::vector<std::uint32_t>& ids, std::vector<Piece>& unknown) const {
-  std::unordered_set<std::string_view> asked;
+Encoded WordTable::encode(const char* text, std::size_t size) const {
+  Encoded result;
+  result.ids.reserve(size / 4);
+  std::unordered_map<std::string_view, std::uint32_t> asked;
   const Byte* begin = bytes_of(text);
   cut(begin, begin + size, [&](const Byte* from, const Byte* to) {
     const auto length = static_cast<std::size_t>(to - from);
     const char* word = text + (from - begin);
     const Slot& slot = find(word, length, hash_of(from, length));
-    if (slot.size)
-      ids.insert(ids.end(), ids_.begin() + static_cast<std::ptrdiff_t>(slot.ids), ids_.begin() + static_cast<std::ptrdiff_t>(slot.ids + slot.count));
-    else if (asked.insert({word, length}).second)
-      unknown.push_back({static_cast<std::size_t>(from - begin), length});
+    if (slot.size) {
+      const auto first = ids_.begin() + static_cast<std::ptrdiff_t>(slot.ids);
+      result.ids.insert(result.ids.end(), first, first + slot.count);
+      return;
+    }
+    const auto number = static_cast<std::uint32_t>(result.unknown.size());
+    const auto [known, fresh] = asked.try_emplace({word, length}, number);
+    if (fresh) result.unknown.push_back({static_cast<std::size_t>(from - begin), length});
+    result.gaps.push_back({result.ids.size(), known->second});
   });
+  return result;
+}
+
+std::vector<std::uint32_t> filled(const Encoded& encoded, const std::vector<std::vector<std::uint32_t>>& words) {
+  std::vector<std::uint32_t> ids;
+  ids.reserve(encoded.ids.size() + 2 * encoded.gaps.size());
+  auto from = encoded.ids.begin();
+  for (const auto& gap : encoded.gaps) {
+    const auto to = encoded.ids.begin() + static_cast<std::ptrdiff_t>(gap.place);
+    ids.insert(ids.end(), from, to);
+    ids.insert(ids.end(), words[gap.word].begin(), words[gap.word].end());
+    from = to;
+  }
+  ids.insert(ids.end(), from, encoded.ids.end());
+  return ids;
 }
 
 void WordTable::add(const char* word, std::size_t size, const std::uint32_t* ids, std::size_t count) {

@@ -16,13 +16,27 @@ struct Piece {
   std::size_t start, size;  // bytes of the text
 };
 
+// The ids of a text. Words that were not in the table are listed once each; where one stood, there is a gap: the number of
+// ids before it and which word it was.
+struct Encoded {
+  struct Gap {
+    std::size_t place;
+    std::uint32_t word;
+  };
+  std::vector<std::uint32_t> ids;
+  std::vector<Piece> unknown;
+  std::vector<Gap> gaps;
+};
+
+// The ids with those of the unknown words put into their gaps.
+std::vector<std::uint32_t> filled(const Encoded& encoded, const std::vector<std::vector<std::uint32_t>>& words);
+
 class WordTable {
  public:
   WordTable();
 
-  // Appends the ids of `text` (valid UTF-8) to `ids`. Words that are not in the table are appended to `unknown`, each
-  // once, and then `ids` lacks theirs.
-  void encode(const char* text, std::size_t size, std::vector<std::uint32_t>& ids, std::vector<Piece>& unknown) const;
+  // Returns the ids of `text` (valid UTF-8), with a gap for every word that is not in the table.
+  Encoded encode(const char* text, std::size_t size) const;
   void add(const char* word, std::size_t size, const std::uint32_t* ids, std::size_t count);
   void clear();
 

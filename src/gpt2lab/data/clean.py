@@ -16,8 +16,8 @@ _INVISIBLE = ("\ufeff", "\u200b", "\u00ad")
 # character where they can: those are looked for ten times faster.
 _RULES: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("[", re.compile(r"\[(?:Illustration|Footnote|Transcriber)[^\]]*\]", re.IGNORECASE), ""),
-    ("#", re.compile(r"^[ \t]*#+[ \t]*", re.MULTILINE), ""),  # "## CHAPTER I" -> "CHAPTER I"
-    ("", re.compile(r"^[ \t]*(?:[*_-][ \t]*){3,}$", re.MULTILINE), ""),  # "* * *" between scenes
+    ("#", re.compile(r"\n[ \t]*#+[ \t]*"), "\n"),  # "## CHAPTER I" -> "CHAPTER I"
+    ("", re.compile(r"\n[ \t]*(?:[*_-][ \t]*){3,}(?=\n|\Z)"), "\n"),  # "* * *" between scenes
     ("*", re.compile(r"(\*(?:\*\*?)?)(?=\S)([^*\n]+?)(?<=\S)\1"), r"\2"),  # **NAME**, *so*
     ("_", re.compile(r"_(?<![A-Za-z0-9]_)_*(?=\S)([^_]{1,2000}?)(?<=\S)_+(?![A-Za-z0-9])"), r"\1"),  # _so_
 )
@@ -40,6 +40,7 @@ def clean_book(text: str) -> str:
             text = text.replace(character, " ")
         for character in _INVISIBLE:
             text = text.replace(character, "")
+    text = "\n" + text  # so that every line begins behind one
     for needed, pattern, replacement in _RULES:
         if needed in text:
             text = pattern.sub(replacement, text)

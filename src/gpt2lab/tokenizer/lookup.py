@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 MOST_REMEMBERED = 48 << 20
 """Bytes of words with their ids; beyond it all are forgotten."""
@@ -24,11 +24,11 @@ class WordLookup:
 
     def lists(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of every text, which holds no lone surrogates."""
-        return self._encode(texts, "encode_list")
+        return [text.list(words) for text, words in self._encode(texts)]
 
     def arrays(self, texts: Sequence[str]) -> list[Any]:
         """Return the ids of every text as arrays of uint32."""
-        return self._encode(texts, "encode")
+        return [text.array(words) for text, words in self._encode(texts)]
 
     @cached_property
     def _table(self) -> Any:
@@ -36,17 +36,14 @@ class WordLookup:
 
         return WordTable()
 
-    def _encode(self, texts: Sequence[str], method: Literal["encode", "encode_list"]) -> list[Any]:
-        encoded = [text.encode() for text in texts]
+    def _encode(self, texts: Sequence[str]) -> list[tuple[Any, list[list[int]]]]:
+        """Return the texts as far as they are known with the ids of the words they lack."""
         with self._lock:
-            encode = getattr(self._table, method)
-            found = [encode(data) for data in encoded]
-            if new := sorted({word for _, words in found for word in words}):
-                for word, ids in zip(new, self._encode_words([word.decode() for word in new]), strict=True):
-                    self._table.add(word, ids)
-                found = [
-                    encode(data) if words else (ids, ()) for data, (ids, words) in zip(encoded, found, strict=True)
-                ]
+            encoded = [self._table.encode(text.encode()) for text in texts]
+            new = {word: () for text in encoded for word in text.unknown}
+            ids = dict(zip(new, self._encode_words([word.decode() for word in new]), strict=True)) if new else {}
+            for word in new:
+                self._table.add(word, ids[word])
             if self._table.bytes > MOST_REMEMBERED:
                 self._table.clear()
-        return [ids for ids, _ in found]
+        return [(text, [ids[word] for word in text.unknown]) for text in encoded]
