@@ -343,8 +343,8 @@ def test_prepare_tells_its_manifest(command, tmp_path: Path) -> None:
     ("arguments", "sentence"),
     [
         (["/nowhere.txt"], "/nowhere.txt does not exist."),
-        (["x.pdf"], "x.pdf is not one of the kinds that can be read"),
-        (["-", "--cleaning", "bookz"], "--cleaning = 'bookz' is not one of 'none', 'books'. Did you mean 'books'?"),
+        (["x.pdf"], "x.pdf does not exist."),
+        (["-", "--cleaning", "bookz"], "--cleaning = 'bookz' is not one of 'none', 'web', 'books', "),
         (["-", "--validation-share", "2"], "--validation-share = 2.0 must be between 0 and 0.5."),
         (["-", "--recipe", "/nowhere.toml"], "/nowhere.toml does not exist."),
     ],

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from gpt2lab.data.documents import read_documents
 from gpt2lab.data.ngrams import Hashes, ngrams, word_hashes
+from gpt2lab.data.sources import kind_of
 from gpt2lab.errors import DataError
 from gpt2lab.files import sha256_of
 
@@ -56,14 +57,15 @@ class EvaluationNgrams:
         return np.unique(places[self.table[places] == hashes]).astype(np.int64)
 
 
-def evaluation_ngrams(files: Sequence[str], *, column: str | None = None) -> dict[str, Hashes]:
+def evaluation_ngrams(files: Sequence[str]) -> dict[str, Hashes]:
     """Return the different 8-grams of every file, sorted. Raises `DataError` for a file without any.
 
-    Files are read as inputs are: with `column` where they have it, else with "text".
+    Files are read as inputs are, by their names; one whose name says nothing is text.
     """
     found = {}
     for file in files:
-        runs = [ngrams(word_hashes(document.text), NGRAM) for document in read_documents([file], column=column)]
+        documents = read_documents([file], kind=kind_of(Path(file)) or "text")
+        runs = [ngrams(word_hashes(document.text), NGRAM) for document in documents]
         found[file] = np.unique(np.concatenate([np.empty(0, np.uint64), *runs]))
         if not len(found[file]):
             raise DataError(f"{file} has no run of {NGRAM} words; nothing can be compared with it.")

@@ -73,8 +73,8 @@ def prepare(
     try:
         manifest = run_.finish(passed_over, engine)
     except Gpt2labError:
-        if not any((run_.folder / _PARTS).glob("*.npz")):
-            shutil.rmtree(run_.folder)
+        if run_.finished or not any((run_.folder / _PARTS).glob("*.npz")):
+            shutil.rmtree(run_.folder)  # there is nothing in it that another try could use
         raise
     put_folder(run_.folder / _RESULT, target)
     shutil.rmtree(run_.folder)
@@ -100,6 +100,7 @@ class _Run:
         self._recipe, self._sources, self._progress = recipe, tuple(sources), progress
         self._total = sum(source.expected_bytes for source in sources)
         self._workers = choose_workers(workers, self._total)
+        self.finished = False  # whether all parts are made
         self._given = Tokenizer.from_folder(recipe.tokenizer) if recipe.tokenizer is not None else None
 
     def begin(self, *, overwrite: bool) -> None:
@@ -126,6 +127,7 @@ class _Run:
             np.save(self.folder / "evaluation.npy", table)
         tokenizer, sample = self._vocabulary(work)
         self._make_parts(replace(work, tokenizer=self.folder / _TOKENIZER), engine)
+        self.finished = True
         result = self._empty(_RESULT)
         assembly = assemble(
             finished_parts(self.folder / _PARTS), result, self._recipe, dtype=dtype_for(tokenizer.vocab_size),

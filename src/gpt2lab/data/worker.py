@@ -105,9 +105,9 @@ class Worker:
             if self._held_out:
                 yield owner, (VALIDATION if document.author in self._held_out else TRAIN), text
                 continue
-            cut = _cut(text, self._recipe.validation_share)
             source = self._work.sources[number]
-            if len(text) - cut < _SHORTEST_TAIL and (source.kind not in ("text", "html") or self._fields.separator):
+            cut, tail = _cut(text, self._recipe.validation_share)
+            if tail < _SHORTEST_TAIL and (source.kind not in ("text", "html") or self._fields.separator):
                 yield owner, BY_HASH, text
                 continue
             for split, piece in ((TRAIN, text[:cut]), (VALIDATION, text[cut:])):
@@ -174,8 +174,12 @@ class Worker:
         return EvaluationNgrams(np.load(self._work.evaluation, allow_pickle=False))
 
 
-def _cut(text: str, share: float) -> int:
-    """Return where the last `share` of `text` begins, moved back to a line's start where there is one nearby."""
+def _cut(text: str, share: float) -> tuple[int, int]:
+    """Return where the last `share` of `text` is held out from, and how many characters that share is.
+
+    The place is moved back to a line's start where there is one nearby: at most to twice the share.
+    """
     place = int(len(text) * (1 - share))
-    line = text.rfind("\n", max(0, place - 2000), place)
-    return line + 1 if line >= 0 else place
+    tail = len(text) - place
+    line = text.rfind("\n", max(0, place - min(2000, tail)), place)
+    return (line + 1 if line >= 0 else place), tail

@@ -163,8 +163,8 @@ def test_the_overlap_is_that_of_plain_sets(tmp_path: Path) -> None:
         "the worst of times it was the age of wisdom",
         " ".join(document(1, 50)[:20]),
     ]
-    (tmp_path / "eval.txt").write_text(evaluation, encoding="utf-8")
-    files = evaluation_ngrams([str(tmp_path / "eval.txt")])
+    (tmp_path / "wiki.test.raw").write_text(evaluation, encoding="utf-8")
+    files = evaluation_ngrams([str(tmp_path / "wiki.test.raw")])
     table = merged(list(files.values()))
     found = np.zeros(len(table), bool)
     for text in training:
