@@ -123,18 +123,24 @@ class TestInterruption:
 
 def test_mistakes_are_one_sentence(command: Any, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("title,body\nx,y\n", encoding="utf-8")
-    (tmp_path / "empty.txt").write_bytes(b"")
+    for name in ("empty.txt", "a.npz", "a.doc"):
+        (tmp_path / name).write_bytes(b"")
     (tmp_path / "binary.txt").write_bytes(b"ab\x00\xff")
     for arguments, message in (
-        (["a.csv"], "has no column 'text'. Its columns are 'title', 'body'; choose one with column, or several with"),
+        (
+            ["a.csv"],
+            "has no column 'text'. Its columns are 'title', 'body'; choose one with --column, or several with --",
+        ),
         (["a.csv", "--column", "bodi"], "has no column 'bodi'. Did you mean 'body'?"),
         (["a.csv", "--column", "body", "--template", "{title}"], "column and template exclude each other"),
         (["empty.txt"], "There is no text to train on: the input is empty"),
         (["binary.txt"], "binary.txt is not text: it holds bytes of zeros, as binary files do."),
         (["nowhere.txt"], "nowhere.txt does not exist."),
-        (["a.csv", "--workers", "0"], "workers = 0 must be a whole number from 1 to 1024."),
-        (["a.csv", "--kind", "jsnl"], "kind = 'jsnl' is not one of 'text', 'jsonl'"),
-        (["a.csv", "--cleaning", "webb"], "cleaning = 'webb' is not one of 'none', 'web', "),
+        (["a.csv", "--workers", "0"], "--workers = 0 must be a whole number from 1 to 1024."),
+        (["a.csv", "--kind", "jsnl"], "--kind = 'jsnl' is not one of 'text', 'jsonl'"),
+        (["a.npz"], "name the tokenizer that made them with --tokenizer."),
+        (["a.doc"], "If it holds one of them under another name, say so with --kind."),
+        (["a.csv", "--cleaning", "webb"], "--cleaning = 'webb' is not one of 'none', 'web', "),
     ):
         done = command("prepare", tmp_path / arguments[0], *arguments[1:], "--out", tmp_path / "out")
         assert done.code == 2

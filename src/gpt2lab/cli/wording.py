@@ -12,10 +12,12 @@ _RENAMED = {
     "bad_words_ids": "--bad-word",
     "bad_words": "--bad-word",
     "prompt_lookup_num_tokens": "--prompt-lookup",
+    "held_out_authors": "--held-out-author",
+    "workers=1": "--workers 1",
 }
 _UNDERSCORED = ("batch_size", "top_k", "top_p", "top_p_rule", "min_p", "typical_p", "repetition_penalty",
                 "no_repeat_ngram_size", "num_beams", "length_penalty", "max_time", "vocab_size", "min_frequency",
-                "validation_share", "vocabulary_every")  # fmt: skip
+                "validation_share", "vocabulary_every", "vocabulary_bytes", "drop_contaminated")  # fmt: skip
 _PLAIN = (
     "temperature",
     "seed",
@@ -28,16 +30,23 @@ _PLAIN = (
     "to",
     "source",
     "cleaning",
+    "duplicates",
+    "workers",
+    "engine",
+    "kind",
+    "template",
 )
 
 _FLAGS = {**_RENAMED, **{name: "--" + name.replace("_", "-") for name in _UNDERSCORED}}
 _ANYWHERE = re.compile(r"(?<![.\w-])(" + "|".join(sorted(_FLAGS, key=len, reverse=True)) + r")\b")
+_BEHIND_WITH = re.compile(r"\bwith (column|template|kind|tokenizer|decontaminate)\b")
 _BEFORE_VALUE = re.compile(r"(?<![.\w-])(" + "|".join(_PLAIN) + r")(?= = | is \d)")
 
 
 def with_flags(message: str) -> str:
     """Return a message of the library with its parameters named as the options that set them."""
     message = message.replace("window='half'", "--window half")
+    message = _BEHIND_WITH.sub(r"with --\1", message)
     message = _ANYWHERE.sub(lambda m: _FLAGS[m[1]], message)
     return _BEFORE_VALUE.sub(lambda m: f"--{m[1]}", message)
 
