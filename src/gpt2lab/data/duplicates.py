@@ -21,7 +21,7 @@ PERMUTATIONS = 128
 SHINGLE = 5
 """Words in a run."""
 
-_MOST_SHINGLES = 4096  # of a document: the smallest of its hashes, which two near copies have in common
+_MOST_SHINGLES = 2048  # of a document: the smallest of its hashes, which two near copies have in common
 _MOST_LEADERS = 16  # different documents kept in sight among those that share a band
 _WEIGHTS = (0.05, 0.95)  # of false candidates, which cost a comparison, and of missed ones, which stay
 
@@ -36,7 +36,7 @@ class Signatures:
             import datasketch
         except ImportError:
             raise MissingExtraError("Finding near copies", "corpus") from None
-        self._minhash = datasketch.MinHash
+        self._minhash = datasketch.MinHash(num_perm=PERMUTATIONS, scheme="affine32", hashfunc=int)
         index = datasketch.MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, weights=_WEIGHTS)
         self.bands, self.rows = index.b, index.r
 
@@ -52,20 +52,16 @@ class Signatures:
         shingles = np.unique(ngrams(words, min(SHINGLE, len(words))))
         if len(shingles) > _MOST_SHINGLES:
             shingles = shingles[:_MOST_SHINGLES]  # sorted: the smallest
-        minhash = self._minhash(num_perm=PERMUTATIONS, scheme="affine32", hashfunc=_as_it_is)
-        minhash.update_batch((shingles >> np.uint64(32)).tolist())
-        return minhash.hashvalues
+        self._minhash.clear()
+        self._minhash.update_batch((shingles >> np.uint64(32)).tolist())
+        return self._minhash.hashvalues
 
     def _bands_of(self, signatures: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
         bands = np.empty((len(signatures), self.bands), np.uint64)
         for band in range(self.bands):
             rows = signatures[:, band * self.rows : (band + 1) * self.rows].astype(np.uint64)
-            bands[:, band] = combined(rows)
+            bands[:, band] = combined(list(rows.T))
         return bands
-
-
-def _as_it_is(number: int) -> int:
-    return number
 
 
 def exact_copies(words: Hashes) -> npt.NDArray[np.bool_]:

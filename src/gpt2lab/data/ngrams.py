@@ -7,6 +7,7 @@ The numbers are the same on every machine. Two different n-grams have the same n
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -35,16 +36,17 @@ def word_hashes(text: str) -> Hashes:
 
 def ngrams(words: Hashes, n: int) -> Hashes:
     """Return a number for every run of `n` words, in order; none for a text of fewer words."""
-    if len(words) < n:
+    count = len(words) - n + 1
+    if count < 1:
         return np.empty(0, np.uint64)
-    return combined(np.lib.stride_tricks.sliding_window_view(words, n))
+    return combined([words[place : place + count] for place in range(n)])
 
 
-def combined(numbers: Hashes) -> Hashes:
-    """Return a number, (m,), for every row of `numbers`, (m, n)."""
-    hashes = np.zeros(len(numbers), np.uint64)
-    for place in range(numbers.shape[1]):
-        hashes ^= numbers[:, place]
+def combined(columns: Sequence[Hashes]) -> Hashes:
+    """Return a number for every row of the columns, each (m,)."""
+    hashes = np.zeros(len(columns[0]), np.uint64)
+    for column in columns:
+        hashes ^= column
         hashes *= _FACTOR
         hashes ^= hashes >> np.uint64(32)
     return hashes
