@@ -2,22 +2,25 @@
 
     python benchmarks/corpus.py --books books.jsonl.xz --gpt2 gpt2_bpe --output docs/benchmarks-corpus.md
 
-Both read the same JSON lines and write uint16 ids to a file; each run is a process of its own. The loop does what
-`datasets.map(batched=True)` does with a tokenizer, without its caches: batches of 100 documents, no cleaning, no
-held-out part, no manifest. One core means one process and one thread of the tokenizer.
+Both read JSON lines (the loop, being slow, a part of them) and write uint16 ids to a file; each run is a process of its
+own. The loop does what `datasets.map(batched=True)` does with a tokenizer, without its caches: batches of documents, no
+cleaning, no held-out part, no manifest. One core means one process and one thread of the tokenizer.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import lzma
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 OURS = """
@@ -55,7 +58,7 @@ if __name__ == "__main__":
         texts = []
         for line in lines:
             texts.append(json.loads(line)["text"])
-            if len(texts) == 100:
+            if len(texts) == 10:
                 tokens += write(texts)
                 texts = []
         tokens += write(texts)
@@ -63,8 +66,10 @@ if __name__ == "__main__":
 """
 
 MEASURED = """
-    import resource
-    own, child = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    import re, resource
+    with open("/proc/self/status") as status:  # ru_maxrss would count what the parent held
+        own = int(re.search("VmHWM: *([0-9]+)", status.read().replace(chr(9), " "))[1])
+    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     memory = (own + processes * child) * 1024  # of the largest child, so at most this
     print(json.dumps({"seconds": seconds, "tokens": tokens, "memory": memory}))
 """
@@ -83,16 +88,24 @@ def run(program: str, *arguments: object, threads: int = 1) -> dict[str, float]:
     return result
 
 
-def sample(books: Path, folder: Path, megabytes: int) -> Path:
+@dataclass(frozen=True)
+class Input:
+    """JSON lines of books: the file and the megabytes of text in it."""
+
+    path: Path
+    size: float
+
+
+def sample(books: Path, path: Path, megabytes: int) -> Input:
     """Write the first books as plain JSON lines."""
-    path, written = folder / "books.jsonl", 0
+    size = 0
     with lzma.open(books, "rt", encoding="utf-8") as lines, path.open("w", encoding="utf-8") as f:
         for line in lines:
             f.write(line)
-            written += len(line)
-            if written > megabytes * 1_000_000:
+            size += len(json.loads(line)["text"].encode())
+            if size > megabytes * 1_000_000:
                 break
-    return path
+    return Input(path, size / 1e6)
 
 
 def main() -> None:
@@ -103,82 +116,92 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    from gpt2lab.tokenizer import Tokenizer, train_tokenizer
-
     with tempfile.TemporaryDirectory(prefix="gpt2lab-bench-") as name:
         folder = Path(name)
-        plain = sample(arguments.books, folder, arguments.megabytes)
-        packed = folder / "books.jsonl.xz"
-        packed.write_bytes(lzma.compress(plain.read_bytes(), preset=6))
-        texts = [json.loads(line)["text"] for line in plain.open(encoding="utf-8")]
-        size = sum(len(text.encode()) for text in texts) / 1e6
-        learnt = train_tokenizer(iter(texts[::5]), vocab_size=4096)
-        tokenizers = {"GPT-2's, 50,257": Tokenizer.from_folder(arguments.gpt2), "learnt, 4,096": learnt}
+        plain = sample(arguments.books, folder / "books.jsonl", arguments.megabytes)
+        part = sample(arguments.books, folder / "part.jsonl", arguments.megabytes // 6)
+        packed = Input(folder / "books.jsonl.xz", plain.size)
+        packed.path.write_bytes(lzma.compress(plain.path.read_bytes(), preset=1))
         rows = []
-        for title, tokenizer in tokenizers.items():
-            vocabulary = folder / f"vocabulary{tokenizer.vocab_size}"
-            tokenizer.save(vocabulary)
-            cores = os.cpu_count() or 1
-            variants = {
-                "transformers, plain loop, one core": lambda v=vocabulary: run(THEIRS, plain, folder / "t.bin", v),
-                "gpt2lab, cleaning none, one core": lambda v=vocabulary: ours(folder, plain, v, "none", 1),
-                "gpt2lab, cleaning books, one core": lambda v=vocabulary: ours(folder, plain, v, "books", 1),
-                "the same from .xz": lambda v=vocabulary: ours(folder, packed, v, "books", 1),
-                f"gpt2lab, cleaning books, {cores} processes": lambda v=vocabulary, n=cores: ours(
-                    folder, plain, v, "books", n
-                ),
-            }
-            results: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
-            for _ in range(arguments.rounds):  # round by round, so that a slow minute of the machine is everybody's
-                for variant, measure in variants.items():
-                    results[variant].append(measure())
-            base = statistics.median(r["seconds"] for r in results["transformers, plain loop, one core"])
-            for variant, measured in results.items():
-                seconds = statistics.median(r["seconds"] for r in measured)
-                memory = max(r["memory"] for r in measured) / 1e6
-                rows.append(f"| {title} | {variant} | {size / seconds:.1f} | {base / seconds:.1f} | {memory:.0f} MB |")
-        page = report(rows, size)
+        for title, vocabulary in vocabularies(arguments.gpt2, plain, folder).items():
+            rows += measured(title, vocabulary, plain, part, packed, arguments.rounds)
+    page = report(rows, plain, part)
     sys.stdout.write(page)
     if arguments.output:
         arguments.output.write_text(page, encoding="utf-8")
 
 
-def ours(folder: Path, source: Path, vocabulary: Path, cleaning: str, workers: int) -> dict[str, float]:
-    """Prepare `source` and return what was measured; the corpus is removed."""
-    import shutil
+def vocabularies(gpt2: Path, plain: Input, folder: Path) -> dict[str, Path]:
+    """Return the folders of GPT-2's vocabulary and of one learnt from a fifth of the text."""
+    from gpt2lab.tokenizer import Tokenizer, train_tokenizer
 
-    result = run(
-        OURS, source, folder / "out", workers, json.dumps({"tokenizer": str(vocabulary), "cleaning": cleaning})
-    )
-    shutil.rmtree(folder / "out")
+    texts = (json.loads(line)["text"] for line in plain.path.open(encoding="utf-8"))
+    made = {
+        "GPT-2's, 50,257": Tokenizer.from_folder(gpt2),
+        "learnt, 4,096": train_tokenizer(itertools.islice(texts, 0, None, 5), vocab_size=4096),
+    }
+    for number, tokenizer in enumerate(made.values()):
+        tokenizer.save(folder / f"vocabulary{number}")
+    return {title: folder / f"vocabulary{number}" for number, title in enumerate(made)}
+
+
+def measured(title: str, vocabulary: Path, plain: Input, part: Input, packed: Input, rounds: int) -> list[str]:
+    """Return the rows of the table for one vocabulary."""
+    cores = os.cpu_count() or 1
+    base = "transformers, plain loop, one core"
+    variants: dict[str, tuple[Input, str, int]] = {
+        "gpt2lab, cleaning none, one core": (plain, "none", 1),
+        "gpt2lab, cleaning books, one core": (plain, "books", 1),
+        "the same from .xz": (packed, "books", 1),
+        f"gpt2lab, cleaning books, {cores} processes": (plain, "books", cores),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in (base, *variants)}
+    memory = dict.fromkeys(rates, 0.0)
+    for _ in range(rounds):  # round by round, so that a slow minute of the machine is everybody's
+        result = run(THEIRS, part.path, part.path.with_suffix(".bin"), vocabulary)
+        rates[base].append(part.size / result["seconds"])
+        memory[base] = max(memory[base], result["memory"])
+        for name, (source, cleaning, workers) in variants.items():
+            result = ours(source.path, vocabulary, cleaning, workers)
+            rates[name].append(source.size / result["seconds"])
+            memory[name] = max(memory[name], result["memory"])
+    middle = {name: statistics.median(values) for name, values in rates.items()}
+    return [
+        f"| {title} | {name} | {rate:.1f} | {rate / middle[base]:.1f} | {memory[name] / 1e6:.0f} MB |"
+        for name, rate in middle.items()
+    ]
+
+
+def ours(source: Path, vocabulary: Path, cleaning: str, workers: int) -> dict[str, float]:
+    """Prepare `source` and return what was measured; the corpus is removed."""
+    out = source.with_name("out")
+    result = run(OURS, source, out, workers, json.dumps({"tokenizer": str(vocabulary), "cleaning": cleaning}))
+    shutil.rmtree(out)
     return result
 
 
-def report(rows: list[str], size: float) -> str:
+def report(rows: list[str], plain: Input, part: Input) -> str:
     """Return the page."""
     import numpy
     import tokenizers
     import transformers
 
     versions = (
-        f"Python {platform.python_version()}, numpy {numpy.__version__}, tokenizers {tokenizers.__version__}, "
+        f"Python {platform.python_version()}, numpy {numpy.__version__}, tokenizers {tokenizers.__version__},\n"
         f"transformers {transformers.__version__}; {os.cpu_count()} cores of {processor()}"
     )
-    return "\n".join(
-        [
-            "# Speed of preparing a corpus",
-            "",
-            f"Made by `benchmarks/corpus.py` in one run: {versions}.",
-            f"{size:.0f} MB of books as JSON lines, megabytes of text a second, medians of rounds.",
-            "The time is that of the whole call, from reading the input to the finished folder with its hashes (for",
-            "transformers: to a file of ids). Memory is the peak of all processes together.",
-            "",
-            "| vocabulary | | MB/s | × | memory |",
-            "|---|---|---|---|---|",
-            *rows,
-            "",
-        ]
-    )
+    return f"""# Speed of preparing a corpus
+
+Made by `benchmarks/corpus.py` in one run: {versions}.
+{plain.size:.0f} MB of books as JSON lines ({part.size:.0f} MB for transformers), megabytes a second, medians of rounds.
+The time is that of the whole call, from reading the input to the finished folder with its hashes (for transformers: to
+a file of ids); starting the processes and meeting every word for the first time are part of it. Memory is the peak of
+all processes together.
+
+| vocabulary | | MB/s | × | memory |
+|---|---|---|---|---|
+{chr(10).join(rows)}
+"""
 
 
 def processor() -> str:
