@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from gpt2lab.data.documents import Document, read_documents
 from gpt2lab.data.npz import write_npz
 from gpt2lab.data.readers import SECTION
-from gpt2lab.errors import ConfigError, DataError
+from gpt2lab.errors import ConfigError, DataError, MissingExtraError
 
 PAGE = """<html><head><title>The sea</title></head><body><nav><a href="/">Home</a> <a href="/a">About</a></nav>
 <article><h1>The sea</h1>
@@ -255,3 +256,9 @@ def test_a_kind_can_be_said(tmp_path: Path) -> None:
 def test_a_page_of_bytes_that_are_no_page_is_empty(tmp_path: Path) -> None:
     pytest.importorskip("trafilatura")
     assert read(written(tmp_path / "a.html", io.BytesIO(b"\x00\x01\xff").getvalue())) == []
+
+
+def test_a_missing_extra_is_told_by_another_process_too() -> None:
+    error = pickle.loads(pickle.dumps(MissingExtraError("Reading web pages", "corpus")))
+    assert str(error) == str(MissingExtraError("Reading web pages", "corpus"))
+    assert error.extra == "corpus"
