@@ -161,21 +161,6 @@ def test_a_broken_record_late_in_the_input_loses_nothing(
     assert manifest.train.documents + manifest.validation.documents >= lines + 1
 
 
-def test_a_dead_worker_is_one_sentence(tmp_path: Path, tokenizer: Path) -> None:
-    source = write_lines(tmp_path / "a.jsonl", size=SMALL)
-    program = (
-        "import sys\nfrom gpt2lab.data import CorpusRecipe, prepare\nfrom gpt2lab.errors import DataError\n"
-        "try:\n    prepare([sys.argv[1]], sys.argv[2], CorpusRecipe(tokenizer=sys.argv[3]), workers=2)\n"
-        "except DataError as error:\n    print(error)\n"
-    )  # a script without the guard that processes need
-    script = tmp_path / "script.py"
-    script.write_text(program, encoding="utf-8")
-    command = [sys.executable, str(script), str(source), str(tmp_path / "out"), str(tokenizer)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert "A worker process ended before its work was done" in done.stdout
-    assert "use workers=1" in done.stdout
-
-
 def peak_memory(program: str, *arguments: str) -> int:
     """Return the bytes that a process of its own held at most, beyond which it would have been killed."""
     measured = (
