@@ -36,7 +36,7 @@ def run(
     try:
         trained.fit()
     finally:
-        trained.processes.close()
+        trained.close()
     return trained
 
 

@@ -7,6 +7,7 @@ from (seed, step, portion, process) alone, so nothing random has to be saved.
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -117,6 +118,15 @@ class Learner:
         """Drop the gradients."""
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
+
+    def release(self) -> None:
+        """Drop what shares gradients between processes; only validation is possible afterwards.
+
+        DDP's reducer holds the group of processes. Were it the last to hold it, the group would be taken down with the
+        interpreter's lock held, while one of its threads may be waiting for that lock: a deadlock.
+        """
+        self._shared = self._module
+        gc.collect()
 
     @torch.no_grad()
     def evaluate(self, batches: Sequence[Batch]) -> tuple[float, float]:

@@ -143,6 +143,12 @@ class Trainer:
                     raise KeyboardInterrupt
         self.save()
 
+    def close(self) -> None:
+        """Leave the group of processes; with a single process nothing happens."""
+        if self.processes.opened:
+            self.learner.release()
+            self.processes.close()
+
     def train_step(self) -> float:
         """Do one optimizer step and return its mean training loss in nats a target. Raises `Divergence`."""
         rate = rate_share(self.recipe.schedule, self.step, self.share) * 0.5**self._rollbacks
