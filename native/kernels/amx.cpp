@@ -51,5 +51,5 @@ void amx_i8(const ProductI8& job, int first, int last) {
 }  // namespace
 
 const Kernels kAmx = {"amx",      product_f32, amx_bf16,   amx_i8,      product_i4, quantize_row, round_row,
-                      layer_norm, attend_f32,  attend_bf16, block_max, row_stats,  exp_shifted};
+                      layer_norm, attend_f32,  attend_tiles<Amx>, block_max, row_stats,  exp_shifted};
 }  // namespace gpt2lab

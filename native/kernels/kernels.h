@@ -87,24 +87,29 @@ struct ProductI4 {
 constexpr std::size_t kScalesI4 = kPanel * 2;
 constexpr std::size_t kGroupBytesI4 = kScalesI4 + kPanel * kGroupI4 / 2;
 
-// Consecutive queries of one sequence against the keys and values of one head.
+// Consecutive queries of one sequence against the keys and values of one head. A page holds
+//   as floats   keys [kPage / kLanes][head_dim][kLanes], values [kPage][value_stride]
+//   as bf16     keys [depth / 2][kPage][2], values [kPage / 2][value_stride][2], depth being head_dim padded with zeros to a
+//               multiple of kDepthBf16: either is a panel of weights for ProductBf16, and its sums are those of ProductBf16 with
+//               queries and softmax weights rounded to bf16. Values of positions not yet visible must be finite.
 struct Attend {
   const float* query;             // (queries, query_stride), head_dim of each row
   std::ptrdiff_t query_stride;
   int queries;
   const void* const* pages;       // base address of each page of the cache
-  std::ptrdiff_t key_offset;      // of this layer's and head's keys in a page, in elements: [kPage / kLanes][head_dim][kLanes]
-  std::ptrdiff_t value_offset;    // of its values: [kPage][value_stride]
+  std::ptrdiff_t key_offset;      // of this layer's and head's keys in a page, in elements
+  std::ptrdiff_t value_offset;    // of its values
   int visible;                    // the first query sees positions 0 .. visible-1, each next one a position more
   int head_dim;
-  int value_stride;               // head_dim rounded up to kLanes
+  int value_stride;               // head_dim rounded up to kLanes, or kDepthBf16 in a bf16 cache
   float scale;                    // of query . key
   float* scores;                  // scratch: kQueryRows rows of score_stride
   std::ptrdiff_t score_stride;    // at least `visible` of the last query rounded up to kPage
+  std::uint16_t* rounded;         // scratch of a bf16 cache: kQueryRows rows of depth + score_stride
   float* out;                     // (queries, out_stride), head_dim of each row
   std::ptrdiff_t out_stride;
 };
-constexpr int kQueryRows = 8;
+constexpr int kQueryRows = 32;
 
 struct RowStats {
   float max;

@@ -22,6 +22,7 @@ const Kernels& tiles_over_avx512() {
     Kernels kernels = GPT2LAB_KERNELS("tiles over avx512");
     kernels.product_bf16 = tiles_bf16<Imitation>;
     kernels.product_i8 = tiles_i8<Imitation>;
+    kernels.attend_bf16 = attend_tiles<Imitation>;
     return kernels;
   }();
   return table;

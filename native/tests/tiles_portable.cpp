@@ -21,6 +21,7 @@ const Kernels& tiles_over_portable() {
     Kernels kernels = GPT2LAB_KERNELS("tiles over portable");
     kernels.product_bf16 = tiles_bf16<Imitation>;
     kernels.product_i8 = tiles_i8<Imitation>;
+    kernels.attend_bf16 = attend_tiles<Imitation>;
     return kernels;
   }();
   return table;
