@@ -108,8 +108,27 @@ struct Attend {
   std::uint16_t* rounded;         // scratch of a bf16 cache: kQueryRows rows of depth + score_stride
   float* out;                     // (queries, out_stride), head_dim of each row
   std::ptrdiff_t out_stride;
+  float* log_sum = nullptr;       // when not null, (queries): the logarithm of the sum of exp(scores) of each
 };
 constexpr int kQueryRows = 32;
+
+// The gradient of causal attention, the first query seeing one position. Everything is bf16, (positions, head_dim) in rows
+// `stride` or `out_stride` apart; head_dim is a multiple of kDepthBf16.
+struct AttendGradient {
+  const std::uint16_t *query, *keys, *values;
+  std::ptrdiff_t stride;
+  const std::uint16_t *out, *upstream;
+  std::ptrdiff_t out_stride;
+  const float* log_sum;           // (positions), see Attend
+  int positions, head_dim;
+  float scale;
+  std::uint16_t *d_query, *d_keys, *d_values;  // rows `stride` apart
+  void* scratch;                  // attend_gradient_bytes(), aligned to 64
+};
+constexpr std::size_t attend_gradient_bytes(int positions, int head_dim) {
+  const auto padded = static_cast<std::size_t>(round_up(positions, 32)), depth = static_cast<std::size_t>(head_dim);
+  return padded * depth * 12 + depth * (padded + 32) * 2 + depth * 32 * 14 + 32 * 32 * 14 + depth * 4 + 32 * 12 + 20 * 64;
+}
 
 struct RowStats {
   float max;
@@ -137,6 +156,12 @@ struct Kernels {
   RowStats (*row_stats)(const float* x, int n, float* out_exp);
   // out[i] = exp(x[i] - shift)
   void (*exp_shifted)(const float* x, int n, float shift, float* out);
+  // For training: GELU in its tanh form, and upstream times its derivative.
+  void (*gelu_f32)(const float* x, std::ptrdiff_t n, float* y);
+  void (*gelu_bf16)(const std::uint16_t* x, std::ptrdiff_t n, std::uint16_t* y);
+  void (*gelu_gradient_f32)(const float* x, const float* upstream, std::ptrdiff_t n, float* out);
+  void (*gelu_gradient_bf16)(const std::uint16_t* x, const std::uint16_t* upstream, std::ptrdiff_t n, std::uint16_t* out);
+  void (*attend_gradient)(const AttendGradient&);  // null without a tile unit
 };
 
 // Names of the instruction sets this build has and this processor can run, best first.

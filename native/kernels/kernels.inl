@@ -114,7 +114,7 @@ struct Ahead {
   }
 };
 constexpr int kNothingAhead = 30;
-constexpr int kAhead = 2048;  // bytes
+constexpr int kAhead = 4096;  // bytes
 constexpr int kStep = 4 * kPanel;  // bytes that a step of a product reads: a float, a pair of bf16 or a quad for each column
 
 struct TilesF32 {
@@ -430,7 +430,7 @@ static inline void fetch(const void* p, std::ptrdiff_t bytes) {
 }
 
 // Softmax over the scores of one query, scaled first, without the division: returns the factor that makes the sum one.
-static inline float soften(float* scores, float scale, int visible, int stored) {
+static inline float soften(float* scores, float scale, int visible, int stored, float* log_sum) {
   const float lowest = -__builtin_inff();
   F largest = f_set(lowest);
   for (int t = 0; t < stored; t += kLanes) {
@@ -446,7 +446,9 @@ static inline float soften(float* scores, float scale, int visible, int stored) 
     f_store(scores + t, p);
     sum = f_add(sum, p);
   }
-  return 1.0f / f_sum(sum);
+  const float total = f_sum(sum);
+  if (log_sum) *log_sum = f_hmax(top) + static_cast<float>(__builtin_log(static_cast<double>(total)));
+  return 1.0f / total;
 }
 
 // The two halves of attention, for a cache of floats and one of bf16. `scores` of Q queries against one page: lanes run over
@@ -601,7 +603,7 @@ static inline void attend_tile(const Attend& job, int query) {
   float factor[Q];
   EACH(q, Q) {
     float* scores = job.scores + q * job.score_stride;
-    factor[q] = soften(scores, job.scale, visible + q, stored);
+    factor[q] = soften(scores, job.scale, visible + q, stored, job.log_sum ? job.log_sum + query + q : nullptr);
     Cache::weigh(scores, stored);
   };
   int column = 0;
@@ -662,7 +664,9 @@ static RowStats row_stats(const float* x, int n, float* out_exp) {
   return {top, static_cast<double>(top) + log_total, log_total - weighted / total};
 }
 
+#include "training.inl"
+
 // The table of this instruction set.
 #define GPT2LAB_KERNELS(name)                                                                                        \
   {name, product_f32, product_bf16, product_i8, product_i4, quantize_row, round_row, layer_norm, attend_f32, attend_bf16, \
-   block_max, row_stats, exp_shifted}
+   block_max, row_stats, exp_shifted, gelu_f32, gelu_bf16, gelu_gradient_f32, gelu_gradient_bf16, nullptr}

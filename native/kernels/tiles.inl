@@ -217,7 +217,7 @@ static void attend_tiles(const Attend& job) {
     }
     for (int r = 0; r < rows; ++r) {
       float* scores = job.scores + r * job.score_stride;
-      factor[r] = soften(scores, job.scale, job.visible + query + r, pages * kPage);
+      factor[r] = soften(scores, job.scale, job.visible + query + r, pages * kPage, job.log_sum ? job.log_sum + query + r : nullptr);
       round_row(scores, pages * kPage, pages * kPage, weights + r * job.score_stride);
     }
     for (int column = 0; column < job.value_stride; column += kTileBlock) {
