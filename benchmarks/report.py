@@ -199,7 +199,7 @@ def scaling_section(title: str, results: Sequence[Result], label: str) -> list[s
 
 
 def settings_section(results: Sequence[Result], facts: Facts) -> list[str]:
-    """Return which versions ran, and of engines with a choice what was used for each kind of work and what was tried."""
+    """Return which versions ran, and what engines with a choice were tried with and used for each kind of work."""
     used: dict[str, dict[str, str]] = {}
     versions: dict[str, None] = {}
     for result in results:

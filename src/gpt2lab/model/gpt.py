@@ -94,7 +94,7 @@ class Attention(nn.Module):
             k, v = cache.append(self.layer, k, v)  # (B, H, P + T, D)
         mask = None
         if past and t > 1:  # row i sees the P cached positions and the new ones up to i
-            mask = torch.ones(t, past + t, dtype=torch.bool, device=x.device).tril(past)
+            mask = torch.ones(t, past + t, dtype=torch.bool, device=qkv.device).tril(past)
         y = F.scaled_dot_product_attention(
             q,
             k,

@@ -1,7 +1,7 @@
 """GELU and causal attention for training on CPUs, computed by the native kernels (native/operations.h).
 
-PyTorch's own take a third of a bfloat16 step on processors with AMX, whose products are that fast. The sums of attention
-are kept in float32 and nothing of size (T, T) is stored (Dao et al. 2022, "FlashAttention", section 3.1).
+PyTorch's own take a third of a bfloat16 step on processors with AMX, whose products are that fast. The sums of
+attention are kept in float32 and nothing of size (T, T) is stored (Dao et al. 2022, "FlashAttention", section 3.1).
 
 Legend: B rows, T positions, C width, H heads, D head width.
 """

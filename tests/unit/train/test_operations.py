@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import gpt2lab._native as _native
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import gpt2lab._native as _native
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt import GPT, Attention
 from gpt2lab.train.operations import NativeAttention, NativeGelu, use_native
