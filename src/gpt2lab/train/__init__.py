@@ -56,6 +56,7 @@ def trainer(
         from gpt2lab.model.gpt import GPT
         from gpt2lab.train.legacy import has_saved, saved_recipe
         from gpt2lab.train.loop import Trainer
+        from gpt2lab.train.records import begun_by, job_name
         from gpt2lab.train.state import run_folder
         from gpt2lab.train.task import LanguageModelling
     except ModuleNotFoundError as error:
@@ -68,7 +69,9 @@ def trainer(
         recipe = saved_recipe(resume)
     out = [f"out={json.dumps(str(run_folder(resume)))}"] if resume is not None else []
     loaded = load_recipe(recipe, [*overrides, *out])
+    # torchrun counts failures on this machine only: after one on another, or with other machines, it says nothing
     restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    restarted |= job_name() is not None and begun_by(Path(loaded.out)) == job_name()
     if restarted and resume is None and has_saved(loaded.out):
         resume = loaded.out
     if loaded.train.threads is not None:
