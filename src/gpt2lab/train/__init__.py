@@ -29,10 +29,12 @@ def run(
 
     With `resume`, a run's folder, that run is taken up where it was saved; its own recipe serves unless one is given,
     and `overrides` ("key.name=value") apply to either. A process that torchrun started again takes up by itself what
-    the one before it saved. Raises `ConfigError` and `DataError` before anything is computed, `MissingExtraError`
-    without torch.
+    the one before it saved. Texts are written on the way by `gpt2lab.lm.training.train`, not here. Raises
+    `ConfigError` and `DataError` before anything is computed, `MissingExtraError` without torch.
     """
     trained = trainer(recipe, overrides=overrides, resume=resume, callbacks=callbacks)
+    if trained.recipe.train.sample_every:
+        trained.tell("No samples are written here: train.sample_every is for `gpt2lab train` and gpt2lab.lm.training.")
     try:
         trained.fit()
     finally:
