@@ -18,6 +18,8 @@ namespace {
 template <class T>
 using Values = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 template <class T>
+using Rows = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+template <class T>
 using Halves = nb::ndarray<T, nb::ndim<3>, nb::c_contig, nb::device::cpu>;  // (rows, positions, width)
 using Sums = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;  // (rows, heads, positions)
 
@@ -65,6 +67,16 @@ void gelu_gradient(Operations& operations, const Values<const T>& x, const Value
   operations.gelu_gradient(from, above, n, to);
 }
 
+template <class T>
+void exponentials(Operations& operations, const Rows<T>& x, const Values<float>& highest, const Values<float>& sum) {
+  demand(x.shape(1) > 0 && highest.size() == x.shape(0) && sum.size() == x.shape(0));
+  auto* rows = bits(x.data());
+  float *tops = highest.data(), *sums = sum.data();
+  const auto count = static_cast<int>(x.shape(0)), width = static_cast<int>(x.shape(1));
+  nb::gil_scoped_release release;
+  operations.exponentials(rows, count, width, tops, sums);
+}
+
 }  // namespace
 
 void bind_operations(nb::module_& m) {
@@ -79,6 +91,8 @@ void bind_operations(nb::module_& m) {
       .def("gelu", &gelu<std::int16_t>, "x"_a, "y"_a)
       .def("gelu_gradient", &gelu_gradient<float>, "x"_a, "upstream"_a, "out"_a)
       .def("gelu_gradient", &gelu_gradient<std::int16_t>, "x"_a, "upstream"_a, "out"_a)
+      .def("exponentials", &exponentials<float>, "x"_a, "highest"_a, "sum"_a)
+      .def("exponentials", &exponentials<std::int16_t>, "x"_a, "highest"_a, "sum"_a)
       .def("attention", [](Operations& operations, const Halves<const std::int16_t>& qkv, float scale, const Halves<std::int16_t>& out, const Sums& log_sum) {
         const AttentionShape shape = shape_of(operations, qkv, log_sum, scale);
         demand_out(shape, out);

@@ -62,6 +62,15 @@ void Operations::each_stretch(std::ptrdiff_t n, const Work& work) {
   });
 }
 
+template <class Work>
+void Operations::each_row(int rows, const Work& work) {
+  team_.run([&](int rank) {
+    team_.divide(rank, rows, [&](int first, int last) {
+      for (int r = first; r < last; ++r) work(r);
+    });
+  });
+}
+
 template <>
 void Operations::gelu(const float* x, std::ptrdiff_t n, float* y) {
   each_stretch(n, [&](std::ptrdiff_t at, std::ptrdiff_t count) { kernels_.gelu_f32(x + at, count, y + at); });
@@ -77,6 +86,15 @@ void Operations::gelu_gradient(const float* x, const float* upstream, std::ptrdi
 template <>
 void Operations::gelu_gradient(const std::uint16_t* x, const std::uint16_t* upstream, std::ptrdiff_t n, std::uint16_t* out) {
   each_stretch(n, [&](std::ptrdiff_t at, std::ptrdiff_t count) { kernels_.gelu_gradient_bf16(x + at, upstream + at, count, out + at); });
+}
+
+template <>
+void Operations::exponentials(float* x, int rows, int width, float* highest, float* sum) {
+  each_row(rows, [&](int r) { sum[r] = kernels_.exponentials_f32(x + static_cast<std::ptrdiff_t>(r) * width, width, highest + r); });
+}
+template <>
+void Operations::exponentials(std::uint16_t* x, int rows, int width, float* highest, float* sum) {
+  each_row(rows, [&](int r) { sum[r] = kernels_.exponentials_bf16(x + static_cast<std::ptrdiff_t>(r) * width, width, highest + r); });
 }
 
 template <class Work>

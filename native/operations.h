@@ -1,4 +1,4 @@
-// What training on a CPU spends its time on beside products, by the engine's kernels: GELU, and causal attention in bf16.
+// What training on a CPU spends its time on beside products, by the engine's kernels: GELU, softmax, and causal attention in bf16.
 //
 // Works on memory that PyTorch owns. Threads divide heads and stretches of elements, never a sum.
 #pragma once
@@ -31,6 +31,10 @@ class Operations {
   template <class Element>
   void gelu_gradient(const Element* x, const Element* upstream, std::ptrdiff_t n, Element* out);
 
+  // Each row of x (rows, width) becomes exp(x - highest), highest being its largest number, and sum their sum.
+  template <class Element>
+  void exponentials(Element* x, int rows, int width, float* highest, float* sum);
+
   // out (rows, positions, heads, head_dim) and log_sum (rows, heads, positions) from qkv.
   void attention(const AttentionShape& shape, const std::uint16_t* qkv, std::uint16_t* out, float* log_sum);
 
@@ -42,6 +46,9 @@ class Operations {
   // Calls work(rank, row, head) for every head of every text.
   template <class Work>
   void each_head(const AttentionShape& shape, const Work& work);
+
+  template <class Work>
+  void each_row(int rows, const Work& work);
 
   template <class Work>
   void each_stretch(std::ptrdiff_t n, const Work& work);

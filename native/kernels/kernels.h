@@ -161,6 +161,9 @@ struct Kernels {
   void (*gelu_bf16)(const std::uint16_t* x, std::ptrdiff_t n, std::uint16_t* y);
   void (*gelu_gradient_f32)(const float* x, const float* upstream, std::ptrdiff_t n, float* out);
   void (*gelu_gradient_bf16)(const std::uint16_t* x, const std::uint16_t* upstream, std::ptrdiff_t n, std::uint16_t* out);
+  // In place, x[i] = exp(x[i] - max), the row's largest value, which goes to `highest`; returns their sum.
+  float (*exponentials_f32)(float* x, int n, float* highest);
+  float (*exponentials_bf16)(std::uint16_t* x, int n, float* highest);
   void (*attend_gradient)(const AttendGradient&);  // null without a tile unit
 };
 

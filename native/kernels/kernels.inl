@@ -114,7 +114,7 @@ struct Ahead {
   }
 };
 constexpr int kNothingAhead = 30;
-constexpr int kAhead = 4096;  // bytes
+constexpr int kAhead = 2048;  // bytes
 constexpr int kStep = 4 * kPanel;  // bytes that a step of a product reads: a float, a pair of bf16 or a quad for each column
 
 struct TilesF32 {
@@ -669,4 +669,5 @@ static RowStats row_stats(const float* x, int n, float* out_exp) {
 // The table of this instruction set.
 #define GPT2LAB_KERNELS(name)                                                                                        \
   {name, product_f32, product_bf16, product_i8, product_i4, quantize_row, round_row, layer_norm, attend_f32, attend_bf16, \
-   block_max, row_stats, exp_shifted, gelu_f32, gelu_bf16, gelu_gradient_f32, gelu_gradient_bf16, nullptr}
+   block_max, row_stats, exp_shifted, gelu_f32, gelu_bf16, gelu_gradient_f32, gelu_gradient_bf16, exponentials_f32, \
+   exponentials_bf16, nullptr}

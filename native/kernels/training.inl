@@ -1,4 +1,4 @@
-// GELU and its gradient for training, over floats and over bf16. Included behind kernels.inl.
+// GELU and its gradient, and rows of exponentials, for training, over floats and over bf16. Included behind kernels.inl.
 
 static inline F element(const float* p) { return f_load(p); }
 static inline F element(const std::uint16_t* p) { return f_load_bf16(p); }
@@ -44,6 +44,39 @@ static void gelu_gradient(const Element* x, const Element* upstream, std::ptrdif
   map_elements(x, upstream, n, out, [](F a, F g) { return f_mul(gelu_slope(a), g); });
 }
 
+// x[i] = exp(x[i] - max) for a row; returns their sum in float, from before they are rounded.
+template <class Element>
+static float exponentials(Element* x, int n, float* highest) {
+  constexpr int kBlock = 8 * kLanes;
+  alignas(64) float block[kBlock];
+  alignas(64) Element last[kBlock];
+  const auto load = [&](int start, int count) -> const Element* {  // whole blocks: the last one filled up with its first number
+    if (count == kBlock) return x + start;
+    for (int i = 0; i < kBlock; ++i) last[i] = x[start + (i < count ? i : 0)];
+    return last;
+  };
+  F largest = f_set(-__builtin_inff());
+  for (int start = 0; start < n; start += kBlock) {
+    const Element* from = load(start, n - start < kBlock ? n - start : kBlock);
+    for (int j = 0; j < kBlock; j += kLanes) largest = f_max(element(from + j), largest);
+  }
+  *highest = f_hmax(largest);
+  F sum = f_set(0.0f);
+  for (int start = 0; start < n; start += kBlock) {
+    const int count = n - start < kBlock ? n - start : kBlock;
+    const Element* from = load(start, count);
+    for (int j = 0; j < count; j += kLanes) {
+      const F e = f_exp(f_sub(element(from + j), f_set(*highest)));
+      f_store(block + j, e);
+      sum = f_add(sum, count - j < kLanes ? f_first(e, count - j, 0.0f) : e);
+    }
+    put_elements(block, count, x + start);
+  }
+  return f_sum(sum);
+}
+
+static float exponentials_f32(float* x, int n, float* highest) { return exponentials(x, n, highest); }
+static float exponentials_bf16(std::uint16_t* x, int n, float* highest) { return exponentials(x, n, highest); }
 static void gelu_f32(const float* x, std::ptrdiff_t n, float* y) { gelu(x, n, y); }
 static void gelu_bf16(const std::uint16_t* x, std::ptrdiff_t n, std::uint16_t* y) { gelu(x, n, y); }
 static void gelu_gradient_f32(const float* x, const float* upstream, std::ptrdiff_t n, float* out) { gelu_gradient(x, upstream, n, out); }

@@ -84,7 +84,7 @@ static inline F i_float(I a) { return _mm512_cvtepi32_ps(a); }
 static inline void f_store_s8(std::int8_t* p, F a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a)));
 }
-static inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+static inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
 // Tiles of rows by vectors of columns, for thirty-two registers: the weights of a wide tile are read once, but a tall one
 // needs fewer of them per second.

@@ -1,6 +1,7 @@
 // GELU and its gradient, and the gradient of attention, against their formulas in double precision.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 
 #include "reference.h"
@@ -53,6 +54,41 @@ void check_gelu(Random& random, int n, Data data, void (*Kernels::*gelu)(const E
     report.expect(within(got_slope, slope, 6e-6 * std::fabs(g) * (1.0 + std::min(std::fabs(at), 20.0)) + rounding * std::fabs(slope) + 1e-37),
                   "gradient at %.9g of %.9g: %.9g, not %.9g", at, g, got_slope, slope);
   }
+}
+
+// As row_stats is checked: each exponential by the error of the kernels' exp, their sum by that and its own roundings.
+template <class Element>
+void check_exponentials(Random& random, int n, Data data, float (*Kernels::*exponentials)(Element*, int, float*)) {
+  const auto size = static_cast<std::size_t>(n);
+  std::vector<float> numbers(size);
+  fill(random, data, numbers.data(), size);
+  std::vector<Element> row(size);
+  double top = -std::numeric_limits<double>::infinity(), total = 0.0, slack = 0.0;
+  for (std::size_t i = 0; i < size; ++i) {
+    put(numbers[i], row[i]);
+    top = std::fmax(top, value_of(row[i]));
+  }
+  for (std::size_t i = 0; i < size; ++i) {
+    const double difference = value_of(row[i]) - top;
+    total += std::exp(difference);
+    slack += std::exp(difference) * exp_error(difference) + (difference < kExpFloor + 1.0 ? kExpBelowFloor : 0.0);
+  }
+  on_every_table<float>([&](const Table& table) {
+    Buffer<Element> x(row);
+    float highest = 0.0f;
+    const float sum = (table.kernels->*exponentials)(x.data(), n, &highest);
+    const char* name = table.kernels->name;
+    report.expect(value_of(highest) == top, "%s: highest %.9g, not %.9g", name, value_of(highest), top);
+    report.expect(within(value_of(sum), total, (slack + gamma(n / 16.0 + 20.0) * total) * 1.001), "%s: sum %.9g, not %.9g", name, value_of(sum), total);
+    std::vector<float> out{sum, highest};
+    for (std::size_t i = 0; i < size; ++i) {
+      const double difference = value_of(row[i]) - top, exact = std::exp(difference), rounding = sizeof(Element) == 2 ? 0x1.0p-8 : 0.0;
+      const double got = value_of(x[i]);
+      report.expect(within(got, exact, exact * (exp_error(difference) * 1.001 + rounding) + 2.0 * kExpBelowFloor), "%s: exp(%.9g) = %.9g", name, difference, got);
+      out.push_back(static_cast<float>(got));
+    }
+    return out;
+  });
 }
 
 // Rounding weights and their gradients to bf16 leaves errors of some 2^-8 of the largest terms.
@@ -139,6 +175,13 @@ void test_training(Random& random) {
     report.scene("%d numbers, %s", n, name_of(kinds[turn % 6]));
     check_gelu<float>(random, n, kinds[turn % 6], &Kernels::gelu_f32, &Kernels::gelu_gradient_f32);
     check_gelu<std::uint16_t>(random, n, kinds[turn % 6], &Kernels::gelu_bf16, &Kernels::gelu_gradient_bf16);
+  }
+  report.test("exponentials");
+  for (int turn = 0; turn < 60; ++turn) {
+    const int n = random.between(1, turn % 3 == 0 ? 5000 : 400);
+    report.scene("%d numbers, %s", n, name_of(kinds[turn % 6]));
+    check_exponentials<float>(random, n, kinds[turn % 6], &Kernels::exponentials_f32);
+    check_exponentials<std::uint16_t>(random, n, kinds[turn % 6], &Kernels::exponentials_bf16);
   }
   report.test("attend_gradient");
   for (int turn = 0; turn < 24; ++turn) {

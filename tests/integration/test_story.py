@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,6 @@ def story(programs: dict[str, str], *arguments: str) -> str:
 
 @pytest.fixture
 def programs(tmp_path: Path) -> dict[str, str]:
-    import sys
-
     folder = tmp_path / "programs"
     folder.mkdir()
     for name, arguments in (("gpt2lab", " -m gpt2lab"), ("python3", "")):

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gpt2lab.train.operations import exponentials_
+
 IGNORE = -100
 """The target of a position that has no loss, as in torch."""
 
@@ -35,15 +37,12 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             keep = (t != IGNORE).float().unsqueeze(1)  # (n, 1)
             index = t.clamp(min=0).unsqueeze(1)  # (n, 1)
             product = torch.mm(h, head.t(), out=buffer[: len(t)])  # (n, V)
-            logits = product.float()  # the same buffer in float32, a copy in bfloat16
-            highest = logits.amax(1, keepdim=True)  # (n, 1)
-            chosen = logits.gather(1, index) - highest
-            exponentials = logits.sub_(highest).exp_()  # (n, V), the softmax times `mass`
-            mass = exponentials.sum(1, keepdim=True)  # (n, 1)
-            total += ((mass.log() - chosen) * keep).sum()
+            chosen = product.gather(1, index).float()  # (n, 1)
+            highest, mass = exponentials_(product)  # (n, 1); the softmax times `mass` takes the place of the logits
+            total += ((mass.log() + highest - chosen) * keep).sum()
             if grad_hidden is None and grad_weight is None:
                 continue
-            softmax = exponentials if product is exponentials else product.copy_(exponentials)
+            softmax = product
             share = keep / mass  # (n, 1)
             if grad_hidden is not None:
                 part = torch.mm(softmax, head, out=grad_hidden[start : start + chunk])  # (n, C)

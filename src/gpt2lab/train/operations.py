@@ -1,4 +1,4 @@
-"""GELU and causal attention for training on CPUs, computed by the native kernels (native/operations.h).
+"""GELU, softmax and causal attention for training on CPUs, computed by the native kernels (native/operations.h).
 
 PyTorch's own take a third of a bfloat16 step on processors with AMX, whose products are that fast. The sums of
 attention are kept in float32 and nothing of size (T, T) is stored (Dao et al. 2022, "FlashAttention", section 3.1).
@@ -9,6 +9,7 @@ Legend: B rows, T positions, C width, H heads, D head width.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -88,6 +89,27 @@ class _Attention(torch.autograd.Function):
         return d_qkv, None, None, None
 
 
+def exponentials_(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn each row of (n, V) into exp(row - its largest number), in place; return those numbers and the sums, (n, 1).
+
+    The sums are in float32, from before the exponentials are rounded to the type of the rows.
+    """
+    if rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.bfloat16) and rows.is_contiguous():
+        highest, mass = torch.empty(rows.shape[0]), torch.empty(rows.shape[0])
+        halves = rows.view(torch.int16) if rows.dtype == torch.bfloat16 else rows
+        _operations(torch.get_num_threads()).exponentials(halves.numpy(), highest.numpy(), mass.numpy())
+        return highest.unsqueeze(1), mass.unsqueeze(1)
+    top = rows.amax(1, keepdim=True)
+    exact = rows.float().sub_(top).exp_()
+    rows.copy_(exact)
+    return top.float(), exact.sum(1, keepdim=True)
+
+
+@lru_cache(maxsize=1)
+def _operations(threads: int) -> _native.Operations:
+    return _native.Operations(_native.available_isas()[0], threads)
+
+
 def _bits(x: Tensor) -> Any:
     return x.detach().view(torch.int16).numpy()
 
@@ -101,7 +123,7 @@ def use_native(model: nn.Module, device: torch.device, products: torch.dtype | N
     """Have the layers of `model` on a CPU compute GELU, and attention where products are bfloat16, by the kernels."""
     if device.type != "cpu":
         return
-    operations = _native.Operations(_native.available_isas()[0], torch.get_num_threads())
+    operations = _operations(torch.get_num_threads())
     for module in model.modules():
         if isinstance(module, MLP) and module.activation in _TANH_FORMS:
             module.act = NativeGelu(operations, module.act)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt import GPT, Attention
-from gpt2lab.train.operations import NativeAttention, NativeGelu, use_native
+from gpt2lab.train.operations import NativeAttention, NativeGelu, exponentials_, use_native
 
 ISA = _native.available_isas()[0]
 needs_tiles = pytest.mark.skipif(
@@ -62,6 +62,25 @@ def test_gelu_leaves_other_types_alone() -> None:
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         operations().gelu(torch.zeros(3).numpy(), torch.zeros(4).numpy())
+
+
+@pytest.mark.parametrize(("kind", "near"), [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
+@pytest.mark.parametrize("width", [1, 65, 128, 1000])
+def test_exponentials_of_rows(kind: torch.dtype, near: float, width: int) -> None:
+    rows = (5.0 * torch.randn(7, width)).to(kind)
+    wanted = (rows.float() - rows.float().amax(1, keepdim=True)).exp()
+    top = rows.float().amax(1, keepdim=True)
+    highest, mass = exponentials_(rows)
+    assert torch.equal(highest, top)
+    torch.testing.assert_close(mass, wanted.sum(1, keepdim=True))
+    torch.testing.assert_close(rows.float(), wanted, atol=near, rtol=near)
+
+
+def test_a_row_with_a_value_that_is_no_number_has_no_sum() -> None:
+    rows = torch.randn(2, 300)
+    rows[1, 7] = float("nan")
+    _, mass = exponentials_(rows)
+    assert mass.isnan().flatten().tolist() == [False, True]
 
 
 def layer(heads: int, width: int, attn_pdrop: float = 0.0) -> Attention:
