@@ -7,10 +7,13 @@ TEST_ARGS ?=
 BENCH ?= .venv-bench
 BENCH_ARGS ?=
 
-.PHONY: demo test check test-llama check-install bench docs clean
+.PHONY: demo story test check test-llama check-install bench docs clean
 
 demo: $(VENV)/.installed ## Set up and write a little with the embedded model
 	$(VENV)/bin/gpt2lab generate "Once upon a time" --length 120 --seed 2
+
+story: $(VENV)/.torch ## From a text to a conversation in under five minutes; TEXT=, OWN=, FOLDER= name your own
+	PATH="$(abspath $(VENV))/bin:$$PATH" sh examples/story.sh "$(TEXT)" "$(OWN)" $(FOLDER)
 
 test: $(VENV)/.tools ## Set up and run the tests
 	$(VENV)/bin/python -m pytest $(TEST_ARGS)
@@ -41,6 +44,10 @@ $(VENV)/bin/python:
 $(VENV)/.installed: $(VENV)/bin/python $(PACKAGE)
 	$(PIP) install --quiet .
 	@touch $@
+
+$(VENV)/.torch: $(VENV)/bin/python $(PACKAGE)
+	$(PIP) install --quiet ".[train]"
+	@touch $@ $(VENV)/.installed
 
 $(VENV)/.tools: $(VENV)/bin/python $(PACKAGE) constraints.txt
 	$(PIP) install --quiet --upgrade "pip>=25.1"
