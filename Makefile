@@ -4,6 +4,7 @@ VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 PACKAGE = pyproject.toml CMakeLists.txt $(shell find src/gpt2lab native -type f -not -name '*.pyc' -not -name '*.so')
 TEST_ARGS ?=
+STORY_ARGS ?=
 BENCH ?= .venv-bench
 BENCH_ARGS ?=
 
@@ -12,8 +13,8 @@ BENCH_ARGS ?=
 demo: $(VENV)/.installed ## Set up and write a little with the embedded model
 	$(VENV)/bin/gpt2lab generate "Once upon a time" --length 120 --seed 2
 
-story: $(VENV)/.torch ## From a text to a conversation in under five minutes; TEXT=, OWN=, FOLDER= name your own
-	PATH="$(abspath $(VENV))/bin:$$PATH" sh examples/story.sh "$(TEXT)" "$(OWN)" $(FOLDER)
+story: $(VENV)/.training ## From text to a model that writes, in about four minutes; STORY_ARGS="FOLDER TEXT" for a text of yours
+	PATH="$(abspath $(VENV))/bin:$$PATH" sh examples/story.sh $(STORY_ARGS)
 
 test: $(VENV)/.tools ## Set up and run the tests
 	$(VENV)/bin/python -m pytest $(TEST_ARGS)
@@ -45,14 +46,14 @@ $(VENV)/.installed: $(VENV)/bin/python $(PACKAGE)
 	$(PIP) install --quiet .
 	@touch $@
 
-$(VENV)/.torch: $(VENV)/bin/python $(PACKAGE)
-	$(PIP) install --quiet ".[train]"
-	@touch $@ $(VENV)/.installed
+$(VENV)/.training: $(VENV)/.installed constraints.txt
+	$(PIP) install --quiet --constraint constraints.txt ".[train]"
+	@touch $@
 
 $(VENV)/.tools: $(VENV)/bin/python $(PACKAGE) constraints.txt
 	$(PIP) install --quiet --upgrade "pip>=25.1"
 	$(PIP) install --quiet --constraint constraints.txt ".[train,corpus]" --group test --group oracle --group check
-	@touch $@ $(VENV)/.installed
+	@touch $@ $(VENV)/.installed $(VENV)/.training
 
 $(BENCH)/.installed: $(PACKAGE) benchmarks/requirements.txt benchmarks/requirements-export.txt benchmarks/install.py
 	$(PYTHON) -m benchmarks.install $(BENCH)

@@ -199,22 +199,25 @@ def scaling_section(title: str, results: Sequence[Result], label: str) -> list[s
 
 
 def settings_section(results: Sequence[Result], facts: Facts) -> list[str]:
-    """Return which versions ran, and of engines with a choice what was tried and used."""
-    used: dict[str, dict[str, None]] = {}
+    """Return which versions ran, and what engines with a choice were tried with and used for each kind of work."""
+    used: dict[str, dict[str, str]] = {}
     versions: dict[str, None] = {}
     for result in results:
         for name, detail in result.values["details"].items():
-            used.setdefault(name, {})[f"{result.case.kind}: {detail['settings']}"] = None
+            used.setdefault(name, {})[result.case.kind] = detail["settings"]
             if "version" in detail:
                 versions[f"{detail['title']} {detail['version'].partition(' (')[0]}"] = None
     lines = ["## Versions and settings", "", f"{', '.join(versions)}.", ""]
+    choosing = [name for name in used if len(facts.tried.get(name, [])) > 1]
+    if not choosing:
+        return lines
+    kinds = list(dict.fromkeys(kind for name in choosing for kind in used[name]))
     lines += ["Where an engine has a choice, all of it was tried for each kind of work, and the fastest was taken:", ""]
-    for name, settings in used.items():
-        if len(facts.tried.get(name, [])) > 1:
-            lines.append(
-                f"- {name}: {'; '.join(settings)} (of {len(facts.tried[name])}: {', '.join(facts.tried[name])})"
-            )
-    return [*lines, ""]
+    lines += table(["engine", *kinds], [[name, *(used[name].get(kind, "–") for kind in kinds)] for name in choosing])
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for name in choosing:
+        alike.setdefault(tuple(facts.tried[name]), []).append(name)
+    return [*lines, *(f"- Tried with {', '.join(names)}: {'; '.join(tried)}." for tried, names in alike.items()), ""]
 
 
 def absent_section(results: Sequence[Result], facts: Facts) -> list[str]:

@@ -1,57 +1,46 @@
 #!/bin/sh
-# The whole story of a language model, from a text to a conversation, in about four minutes on two cores:
-# data -> vocabulary -> pretraining -> fine-tuning -> generation, in test mode and interactively.
+# A model from nothing in one go: text, vocabulary, pretraining, fine-tuning, writing. With no text of yours it learns from
+# the reference of the Python language that lies in every Python, and is then tuned to this project's own pages.
 #
-#   make story                                  on stories that the embedded model writes, then on this project's pages
-#   sh examples/story.sh BOOKS NOTES FOLDER     on your own: a large text, a small one to fine-tune on, where to put it all
-#
-# MINUTES is how long pretraining takes, STEPS how long fine-tuning; both have a default.
+#   sh examples/story.sh [FOLDER [TEXT [TEXT TO TUNE TO]]]      MINUTES and TUNE (steps) say how long it learns
 set -eu
-project=$(cd "$(dirname "$0")/.." && pwd)
-text=${1:-} own=${2:-$project/docs/*.md} folder=${3:-story} minutes=${MINUTES:-2} steps=${STEPS:-150}
+here=$(cd "$(dirname "$0")/.." && pwd)
+folder=${1:-story}
+text=${2:-$folder/text.txt}
+tune=${3:-$here/docs/training.md}
 
-step() { printf '\n== %s\n' "$1"; }
-run() {
-  printf '$ gpt2lab'
-  for word; do case $word in *[!A-Za-z0-9/._=,-]*) printf " '%s'" "$word" ;; *) printf ' %s' "$word" ;; esac; done
+say() { printf '\n== %s\n' "$1"; }
+show() {
+  printf '$'
+  printf ' %s' "$@"
   printf '\n'
-  gpt2lab "$@"
+  "$@"
 }
 
-if [ -e "$folder" ]; then
-  echo "$folder is there already: remove it, or name another folder (sh examples/story.sh TEXT OWN FOLDER)." >&2
-  exit 2
-fi
+say "1. Text"
 mkdir -p "$folder"
+[ -e "$folder/text.txt" ] || [ $# -gt 1 ] || python3 -c "
+from pydoc_data.topics import topics
+print('\n\n'.join(topics.values()))" > "$folder/text.txt"
+wc -c "$text"
 
-step "1. Data: a text to learn from"
-if [ -z "$text" ]; then
-  text=$folder/stories.jsonl
-  run generate --nsamples "${STORIES:-1600}" --length 200 --batch-size 64 --precision int8 --seed 1 --jsonl --output "$text"
-else
-  echo "$text"
-fi
+say "2. A vocabulary of its own, and the text as its ids"
+show gpt2lab prepare "$text" --recipe "$here/recipes/tiny-cpu.toml" --out "$folder/corpus"
 
-step "2. Vocabulary, and the text as its tokens"
-run prepare "$text" --recipe "$project/recipes/tiny-cpu.toml" --out "$folder/corpus"
+say "3. Pretraining: from random weights, to expect this text"
+show gpt2lab train "$here/recipes/tiny-cpu.toml" --set "data=$folder/corpus" --set "out=$folder/run" \
+  --set "train.max_minutes=${MINUTES:-2}" --set train.validate_every=100
 
-step "3. Pretraining: a model that knew nothing ($minutes minutes)"
-run train "$project/recipes/tiny-cpu.toml" --set "data=$folder/corpus" --set "out=$folder/pretrained" \
-  --set "train.max_minutes=$minutes"
+say "4. Fine-tuning: a little more of another text"
+show gpt2lab finetune "$tune" --model "$folder/run" --checkpoint-dir "$folder/tuned" --steps "${TUNE:-60}" \
+  --batch-size 8 --accumulate-gradients 1 --learning-rate 3e-4 --sample-every 0
 
-step "4. Fine-tuning on a small text of another kind: $own"
-run finetune "$own" --model "$folder/pretrained" --checkpoint-dir "$folder/finetuned" --steps "$steps" --batch-size 8 \
-  --accumulate-gradients 1 --learning-rate 1e-3 --sample-every 0 --seed 1
+say "5. Writing: two samples, as a test"
+show gpt2lab generate "The value of" --model "$folder/run" --length 60 --nsamples 2 --seed 1 --temperature 0.8
 
-step "5. Test mode: it writes by itself, before and after fine-tuning"
-for model in pretrained finetuned/run1; do
-  run generate --model "$folder/$model" --length 60 --temperature 0.8 --seed 1 </dev/null
-done
-
-step "6. Interactively: it goes on from what you type"
+say "6. Writing with you: the tuned model goes on from each line that you type (Ctrl-D ends it)"
 if [ -t 0 ]; then
-  echo "(Ctrl-D ends)"
-  run interactive --model "$folder/finetuned/run1" --length 40 --temperature 0.8
+  show gpt2lab interactive --model "$folder/tuned/run1" --length 60 --seed 1 --temperature 0.8
 else
-  printf 'The model\nOnce upon a time\n' | run interactive --model "$folder/finetuned/run1" --length 40 --temperature 0.8 --seed 1
+  printf 'A run that\n' | show gpt2lab interactive --model "$folder/tuned/run1" --length 60 --seed 1 --temperature 0.8
 fi

@@ -14,6 +14,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "bind_operations.h"
 #include "bind_words.h"
 #include "model.h"
 #include "random.h"
@@ -385,6 +386,7 @@ void bind_training(nb::module_& m) {
         nb::gil_scoped_release release;
         product.apply(from, rows, added, to, team);
       }, "x"_a, "bias"_a.none(), "y"_a, "team"_a);
+  bind_operations(m);
 }
 }  // namespace
 }  // namespace gpt2lab

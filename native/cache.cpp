@@ -24,10 +24,12 @@ void Cache::extend(int count) {
   const std::size_t needed = static_cast<std::size_t>(round_up(length_, kPage) / kPage);
   for (std::size_t i = first; i < needed; ++i) {
     if (i >= pages_.size()) {
-      pages_.push_back(std::make_shared<Page>(shape_.page_bytes()));
+      pages_.push_back(std::make_shared<Page>());
+      pages_.back()->take(shape_.page_bytes());
       table_.push_back(pages_.back()->data());
     } else if (pages_[i].use_count() > 1) {
-      auto own = std::make_shared<Page>(shape_.page_bytes());
+      auto own = std::make_shared<Page>();
+      own->take(shape_.page_bytes());
       std::memcpy(own->data(), pages_[i]->data(), own->size());
       pages_[i] = std::move(own);
       table_[i] = pages_[i]->data();
@@ -37,13 +39,21 @@ void Cache::extend(int count) {
 
 namespace {
 
-// Keys lie kLanes positions side by side, values one position after another.
-template <class Element>
-void place(void* page, const CacheShape& shape, int layer, int head, int slot, const Element* key, const Element* value) {
-  auto* base = static_cast<Element*>(page);
-  Element* keys = base + shape.key_offset(layer, head) + static_cast<std::ptrdiff_t>(slot / kLanes) * shape.head_dim * kLanes + slot % kLanes;
+void place(float* page, const CacheShape& shape, int layer, int head, int slot, const float* key, const float* value) {
+  float* keys = page + shape.key_offset(layer, head) + static_cast<std::ptrdiff_t>(slot / kLanes) * shape.head_dim * kLanes + slot % kLanes;
   for (int d = 0; d < shape.head_dim; ++d) keys[static_cast<std::ptrdiff_t>(d) * kLanes] = key[d];
-  std::copy_n(value, shape.head_dim, base + shape.value_offset(layer, head) + static_cast<std::ptrdiff_t>(slot) * shape.value_stride());
+  std::copy_n(value, shape.head_dim, page + shape.value_offset(layer, head) + static_cast<std::ptrdiff_t>(slot) * shape.value_stride());
+}
+
+// Pairs of a key's elements lie together, and pairs of positions of the values. Values are read by whole pages: the first to
+// come clears those of the page, so that no other text's numbers, which may be none, are left in it.
+void place(std::uint16_t* page, const CacheShape& shape, int layer, int head, int slot, const std::uint16_t* key, const std::uint16_t* value) {
+  std::uint16_t* keys = page + shape.key_offset(layer, head) + static_cast<std::ptrdiff_t>(slot) * 2;
+  for (int d = 0; d < shape.key_depth(); d += 2) std::memcpy(keys + static_cast<std::ptrdiff_t>(d) * kPage, key + d, 2 * sizeof *key);
+  std::uint16_t* values = page + shape.value_offset(layer, head);
+  if (slot == 0) std::fill_n(values, static_cast<std::ptrdiff_t>(kPage) * shape.value_stride(), std::uint16_t{0});
+  values += static_cast<std::ptrdiff_t>(slot / 2) * shape.value_stride() * 2;
+  for (int d = 0; d < shape.head_dim; ++d) values[d * 2 + slot % 2] = value[d];
 }
 
 }  // namespace
@@ -52,12 +62,12 @@ void Cache::write(const Kernels& kernels, int layer, int head, int position, con
                   std::uint16_t* scratch) {
   void* page = table_[static_cast<std::size_t>(position / kPage)];
   const int slot = position % kPage;
-  if (!shape_.bf16) return place(page, shape_, layer, head, slot, key, value);
+  if (!shape_.bf16) return place(static_cast<float*>(page), shape_, layer, head, slot, key, value);
   std::uint16_t* rounded_key = scratch;
-  std::uint16_t* rounded_value = scratch + shape_.head_dim;
-  kernels.round_row(key, shape_.head_dim, shape_.head_dim, rounded_key);
+  std::uint16_t* rounded_value = scratch + shape_.key_depth();
+  kernels.round_row(key, shape_.head_dim, shape_.key_depth(), rounded_key);
   kernels.round_row(value, shape_.head_dim, shape_.head_dim, rounded_value);
-  place(page, shape_, layer, head, slot, rounded_key, rounded_value);
+  place(static_cast<std::uint16_t*>(page), shape_, layer, head, slot, rounded_key, rounded_value);
 }
 
 }  // namespace gpt2lab

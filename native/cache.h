@@ -14,7 +14,8 @@
 
 namespace gpt2lab {
 
-// What a page holds for each layer and head: keys, then values, as floats or as bf16. Offsets are in elements.
+// What a page holds for each layer and head: keys, then values, as floats or as bf16, laid out as kernels.h says under Attend.
+// Offsets are in elements.
 struct CacheShape {
   int n_layer, n_head, head_dim;
   bool bf16;
@@ -22,11 +23,12 @@ struct CacheShape {
   bool operator==(const CacheShape& other) const {
     return n_layer == other.n_layer && n_head == other.n_head && head_dim == other.head_dim && bf16 == other.bf16;
   }
-  int value_stride() const { return round_up(head_dim, kLanes); }
-  std::ptrdiff_t head_elements() const { return static_cast<std::ptrdiff_t>(head_dim + value_stride()) * kPage; }
+  int key_depth() const { return bf16 ? round_up(head_dim, kDepthBf16) : head_dim; }
+  int value_stride() const { return round_up(head_dim, bf16 ? kDepthBf16 : kLanes); }
+  std::ptrdiff_t head_elements() const { return static_cast<std::ptrdiff_t>(key_depth() + value_stride()) * kPage; }
   std::size_t page_bytes() const { return static_cast<std::size_t>(head_elements() * n_head * n_layer) * (bf16 ? 2 : 4); }
   std::ptrdiff_t key_offset(int layer, int head) const { return (static_cast<std::ptrdiff_t>(layer) * n_head + head) * head_elements(); }
-  std::ptrdiff_t value_offset(int layer, int head) const { return key_offset(layer, head) + static_cast<std::ptrdiff_t>(head_dim) * kPage; }
+  std::ptrdiff_t value_offset(int layer, int head) const { return key_offset(layer, head) + static_cast<std::ptrdiff_t>(key_depth()) * kPage; }
 };
 
 class Cache {
@@ -46,7 +48,7 @@ class Cache {
   // Makes room for `count` more positions in pages of this cache's own and counts them in; the model then fills them.
   void extend(int count);
 
-  // Writes the key and value of one head at `position`, which extend() has made room for. `scratch`: 2 * head_dim.
+  // Writes the key and value of one head at `position`, which extend() has made room for. `scratch`: key_depth() + head_dim.
   void write(const Kernels& kernels, int layer, int head, int position, const float* key, const float* value, std::uint16_t* scratch);
 
   const void* const* page_table() const { return table_.data(); }

@@ -1,4 +1,4 @@
-// Aligned, zeroed arrays of plain numbers, on huge pages where the system gives them.
+// Aligned arrays of plain numbers, on huge pages where the system gives them.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +30,11 @@ class Array {
 
   // The old contents are lost; the new ones are zero.
   void resize(std::size_t size) {
+    take(size);
+    if (size > 0) std::memset(static_cast<void*>(data_), 0, size * sizeof(T));
+  }
+  // The same, but the contents are whatever was in that memory.
+  void take(std::size_t size) {
     std::free(data_);
     data_ = nullptr;
     size_ = 0;
@@ -42,7 +47,6 @@ class Array {
 #if defined(__linux__)
     if (alignment == huge) madvise(data_, bytes, MADV_HUGEPAGE);
 #endif
-    std::memset(static_cast<void*>(data_), 0, bytes);
     size_ = size;
   }
   void at_least(std::size_t size) {

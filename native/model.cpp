@@ -7,7 +7,7 @@
 namespace gpt2lab {
 namespace {
 
-constexpr int kChunkRows = 256;   // tokens computed together; bounds the scratch memory of a prompt of any length
+constexpr int kChunkRows = 512;   // tokens computed together; bounds the scratch memory of a prompt of any length
 constexpr double kRowCost = 0.25; // of one more row in a step, over that of the weights which all rows share; guides guessing alone
 constexpr int kPrivateRows = 4;   // up to here every thread normalises all rows for itself, which saves a barrier
 
@@ -25,7 +25,7 @@ Model::Model(ModelConfig config, const Kernels& kernels, int threads, const std:
   for (std::size_t i = 0; i < members; ++i) {
     samplers_.emplace_back(kernels_);
     scores_[i].resize(static_cast<std::size_t>(score_stride()) * kQueryRows);
-    rounded_[i].resize(static_cast<std::size_t>(config_.head_dim()) * 2);
+    if (config_.bf16_cache) rounded_[i].resize(static_cast<std::size_t>(kQueryRows) * static_cast<std::size_t>(config_.cache_shape().key_depth() + score_stride()));
   }
 }
 
@@ -230,7 +230,7 @@ void Model::attention(int rank, int layer, int head, const Piece& piece, Cache& 
   const auto attend = shape.bf16 ? kernels_.attend_bf16 : kernels_.attend_f32;
   attend({queries, qkv_stride, piece.count, cache.page_table(), shape.key_offset(layer, head), shape.value_offset(layer, head),
           piece.position + 1, head_dim, shape.value_stride(), config_.attention_scale[static_cast<std::size_t>(layer)],
-          scores_[static_cast<std::size_t>(rank)].data(), score_stride(),
+          scores_[static_cast<std::size_t>(rank)].data(), score_stride(), rounded_[static_cast<std::size_t>(rank)].data(),
           mixed_.data() + piece.first_row * width + head * head_dim, width});
 }
 

@@ -113,8 +113,8 @@ class Model {
   void product(int rank, const Linear& linear, const Inputs& inputs, int m, float* y, Activation activation, bool add);
   void tap(int rank, const Chunk& chunk, Hidden hidden, int layer);
 
-  // A few lanes more than the positions need: rows a power of two apart would all fall into the same lines of the cache.
-  int score_stride() const { return round_up(config_.n_positions, kPage) + kLanes; }
+  // A page more than the positions need: rows a power of two apart would all fall into the same lines of the cache.
+  int score_stride() const { return round_up(config_.n_positions, kPage) + kPage; }
   void normalize(const Norm& norm, const float* x, float* y) const;
 
   ModelConfig config_;
@@ -133,7 +133,7 @@ class Model {
   Scratch shared_;
   std::vector<Scratch> private_;
   std::vector<Array<float>> scores_;              // kQueryRows rows of n_positions, one array a thread
-  std::vector<Array<std::uint16_t>> rounded_;     // a key and a value on their way to a bf16 cache
+  std::vector<Array<std::uint16_t>> rounded_;     // of a bf16 cache: Attend::rounded, and a key and a value on their way into it
   std::vector<Sampler> samplers_;
 };
 

@@ -27,11 +27,10 @@ long process_id() {
 }
 
 constexpr int kBarrierSpins = 2000;   // then give the processor away between looks: someone else may need it to arrive
-constexpr int kIdleSpins = 20000;     // then sleep
 
 }  // namespace
 
-Team::Team(int size) : size_(size < 1 ? 1 : size) { hire(); }
+Team::Team(int size, int spins) : size_(size < 1 ? 1 : size), spins_(spins) { hire(); }
 
 void Team::hire() {
   crew_ = new Crew(size_);
@@ -102,7 +101,7 @@ void Team::member(Crew& crew, int rank) {
   unsigned seen = 0;
   for (;;) {
     int spins = 0;
-    while (crew.round.load(std::memory_order_acquire) == seen && ++spins < kIdleSpins) pause();
+    while (crew.round.load(std::memory_order_acquire) == seen && ++spins < spins_) pause();
     if (crew.round.load(std::memory_order_acquire) == seen) {
       std::unique_lock<std::mutex> lock(crew.mutex);
       crew.sleepers.fetch_add(1);

@@ -26,7 +26,8 @@ inline Share share_of(int count, int rank, int size) {
 
 class Team {
  public:
-  explicit Team(int size);
+  // Waiting for work, a thread looks that often before it sleeps.
+  explicit Team(int size, int spins = 20000);
   ~Team();
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
@@ -80,7 +81,7 @@ class Team {
   void hire();
   void member(Crew& crew, int rank);
 
-  const int size_;
+  const int size_, spins_;
   Crew* crew_ = nullptr;
   const std::function<void(int)>* work_ = nullptr;
 };

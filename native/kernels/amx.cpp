@@ -9,6 +9,7 @@ namespace {
 
 #include "kernels.inl"
 #include "tiles.inl"
+#include "training_tiles.inl"
 
 // The processor's tile registers. The operating system's permission has been asked for in select.cpp.
 struct Amx {
@@ -51,5 +52,6 @@ void amx_i8(const ProductI8& job, int first, int last) {
 }  // namespace
 
 const Kernels kAmx = {"amx",      product_f32, amx_bf16,   amx_i8,      product_i4, quantize_row, round_row,
-                      layer_norm, attend_f32,  attend_bf16, block_max, row_stats,  exp_shifted};
+                      layer_norm, attend_f32,  attend_tiles<Amx>, block_max, row_stats,  exp_shifted,
+                      gelu_f32,   gelu_bf16,   gelu_gradient_f32, gelu_gradient_bf16, attend_gradient_tiles<Amx>};
 }  // namespace gpt2lab

@@ -87,24 +87,48 @@ struct ProductI4 {
 constexpr std::size_t kScalesI4 = kPanel * 2;
 constexpr std::size_t kGroupBytesI4 = kScalesI4 + kPanel * kGroupI4 / 2;
 
-// Consecutive queries of one sequence against the keys and values of one head.
+// Consecutive queries of one sequence against the keys and values of one head. A page holds
+//   as floats   keys [kPage / kLanes][head_dim][kLanes], values [kPage][value_stride]
+//   as bf16     keys [depth / 2][kPage][2], values [kPage / 2][value_stride][2], depth being head_dim padded with zeros to a
+//               multiple of kDepthBf16: either is a panel of weights for ProductBf16, and its sums are those of ProductBf16 with
+//               queries and softmax weights rounded to bf16. Values of positions not yet visible must be finite.
 struct Attend {
   const float* query;             // (queries, query_stride), head_dim of each row
   std::ptrdiff_t query_stride;
   int queries;
   const void* const* pages;       // base address of each page of the cache
-  std::ptrdiff_t key_offset;      // of this layer's and head's keys in a page, in elements: [kPage / kLanes][head_dim][kLanes]
-  std::ptrdiff_t value_offset;    // of its values: [kPage][value_stride]
+  std::ptrdiff_t key_offset;      // of this layer's and head's keys in a page, in elements
+  std::ptrdiff_t value_offset;    // of its values
   int visible;                    // the first query sees positions 0 .. visible-1, each next one a position more
   int head_dim;
-  int value_stride;               // head_dim rounded up to kLanes
+  int value_stride;               // head_dim rounded up to kLanes, or kDepthBf16 in a bf16 cache
   float scale;                    // of query . key
   float* scores;                  // scratch: kQueryRows rows of score_stride
   std::ptrdiff_t score_stride;    // at least `visible` of the last query rounded up to kPage
+  std::uint16_t* rounded;         // scratch of a bf16 cache: kQueryRows rows of depth + score_stride
   float* out;                     // (queries, out_stride), head_dim of each row
   std::ptrdiff_t out_stride;
+  float* log_sum = nullptr;       // when not null, (queries): the logarithm of the sum of exp(scores) of each
 };
-constexpr int kQueryRows = 8;
+constexpr int kQueryRows = 32;
+
+// The gradient of causal attention, the first query seeing one position. Everything is bf16, (positions, head_dim) in rows
+// `stride` or `out_stride` apart; head_dim is a multiple of kDepthBf16.
+struct AttendGradient {
+  const std::uint16_t *query, *keys, *values;
+  std::ptrdiff_t stride;
+  const std::uint16_t *out, *upstream;
+  std::ptrdiff_t out_stride;
+  const float* log_sum;           // (positions), see Attend
+  int positions, head_dim;
+  float scale;
+  std::uint16_t *d_query, *d_keys, *d_values;  // rows `stride` apart
+  void* scratch;                  // attend_gradient_bytes(), aligned to 64
+};
+constexpr std::size_t attend_gradient_bytes(int positions, int head_dim) {
+  const auto padded = static_cast<std::size_t>(round_up(positions, 32)), depth = static_cast<std::size_t>(head_dim);
+  return padded * depth * 12 + depth * (padded + 32) * 2 + depth * 32 * 14 + 32 * 32 * 14 + depth * 4 + 32 * 12 + 20 * 64;
+}
 
 struct RowStats {
   float max;
@@ -132,6 +156,12 @@ struct Kernels {
   RowStats (*row_stats)(const float* x, int n, float* out_exp);
   // out[i] = exp(x[i] - shift)
   void (*exp_shifted)(const float* x, int n, float shift, float* out);
+  // For training: GELU in its tanh form, and upstream times its derivative.
+  void (*gelu_f32)(const float* x, std::ptrdiff_t n, float* y);
+  void (*gelu_bf16)(const std::uint16_t* x, std::ptrdiff_t n, std::uint16_t* y);
+  void (*gelu_gradient_f32)(const float* x, const float* upstream, std::ptrdiff_t n, float* out);
+  void (*gelu_gradient_bf16)(const std::uint16_t* x, const std::uint16_t* upstream, std::ptrdiff_t n, std::uint16_t* out);
+  void (*attend_gradient)(const AttendGradient&);  // null without a tile unit
 };
 
 // Names of the instruction sets this build has and this processor can run, best first.

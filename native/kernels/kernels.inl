@@ -43,7 +43,16 @@ static inline F f_exp(F x) {
   return f_max(f_set(0.0f), f_min(y, f_mul(f_add(x, f_set(87.3f)), f_set(1.7014118e38f))));
 }
 
-static inline F sigmoid(F x) { return f_div(f_set(1.0f), f_add(f_set(1.0f), f_exp(f_sub(f_set(0.0f), x)))); }
+// 1 / x to about 1 unit in the last place for x in [1, 2^125], larger ones counting as 2^125: Newton's method from a guess that
+// takes the bits of a float for its logarithm. Four times as fast as a division.
+static inline F inverse(F x) {
+  const F minus = f_sub(f_set(0.0f), f_min(x, f_set(0x1.0p125f)));
+  F y = f_inverse_guess(f_sub(f_set(0.0f), minus));
+  EACH(i, 3) { y = f_fma(y, f_fma(minus, y, f_set(1.0f)), y); };
+  return y;
+}
+
+static inline F sigmoid(F x) { return inverse(f_add(f_set(1.0f), f_exp(f_sub(f_set(0.0f), x)))); }
 
 // GELU's tanh form, x/2 (1 + tanh u) = x sigmoid(2u) (Hendrycks & Gimpel 2016, section 2).
 static inline F gelu_tanh(F x) {
@@ -105,7 +114,7 @@ struct Ahead {
   }
 };
 constexpr int kNothingAhead = 30;
-constexpr int kAhead = 2048;  // bytes
+constexpr int kAhead = 4096;  // bytes
 constexpr int kStep = 4 * kPanel;  // bytes that a step of a product reads: a float, a pair of bf16 or a quad for each column
 
 struct TilesF32 {
@@ -372,15 +381,24 @@ static void quantize_row(const float* x, int k, int k_padded, int group, std::in
   scale[0] += f_sum(poison);
 }
 
+// The bits of the nearest bf16, ties to even; numbers below the normal range become zeros of their sign.
+static inline std::uint32_t rounded_bits(float x) {
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, &x, 4);
+  const std::uint32_t rounded = (bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16;
+  const std::uint32_t exponent = rounded & 0x7F80u;
+  const bool is_nan = (bits & 0x7FFFFFFFu) > 0x7F800000u;
+  return is_nan ? 0x7FC0u : exponent == 0 ? rounded & 0x8000u : rounded;
+}
+static inline float rounded_float(float x) {
+  const std::uint32_t bits = rounded_bits(x) << 16;
+  float y;
+  __builtin_memcpy(&y, &bits, 4);
+  return y;
+}
+
 static void round_row(const float* x, int k, int k_padded, std::uint16_t* out) {
-  for (int i = 0; i < k; ++i) {
-    std::uint32_t bits;
-    __builtin_memcpy(&bits, x + i, 4);
-    const std::uint32_t rounded = (bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16;
-    const std::uint32_t exponent = rounded & 0x7F80u;
-    const bool is_nan = (bits & 0x7FFFFFFFu) > 0x7F800000u;
-    out[i] = static_cast<std::uint16_t>(is_nan ? 0x7FC0u : exponent == 0 ? rounded & 0x8000u : rounded);
-  }
+  for (int i = 0; i < k; ++i) out[i] = static_cast<std::uint16_t>(rounded_bits(x[i]));
   for (int i = k; i < k_padded; ++i) out[i] = 0;
 }
 
@@ -404,73 +422,20 @@ static void layer_norm(const float* x, const float* gain, const float* bias, flo
 }
 
 // ---- attention -----------------------------------------------------------------------------------------------------
-//
-// Element is what the cache holds: float, or the upper half of one (bf16).
-
-static inline F load_element(const float* p) { return f_load(p); }
-static inline F load_element(const std::uint16_t* p) { return f_load_bf16(p); }
 
 // What the next stretch of a loop over the cache will read: its pages lie far apart, out of the sight of the processor's own
 // prefetcher.
-template <class Element>
-static inline void fetch_page(const Element* p, int elements) {
-  for (std::ptrdiff_t at = 0; at < static_cast<std::ptrdiff_t>(elements * sizeof(Element)); at += 64) prefetch(reinterpret_cast<const char*>(p) + at);
+static inline void fetch(const void* p, std::ptrdiff_t bytes) {
+  for (std::ptrdiff_t at = 0; at < bytes; at += 64) prefetch(static_cast<const char*>(p) + at);
 }
 
-// query . key of Q queries and B times kLanes positions of one page: lanes run over positions, the sum runs over head_dim
-// upwards.
-template <class Element, int Q, int B>
-static inline void block_scores(const Attend& job, int query, const Element* keys, float* scores) {
-  F sum[Q][B];
-  EACH(q, Q) {
-    EACH(b, B) { sum[q][b] = f_set(0.0f); };
-  };
-  const float* x = job.query + query * job.query_stride;
-  for (int d = 0; d < job.head_dim; ++d)
-    EACH(b, B) {
-      const F key = load_element(keys + (b * job.head_dim + d) * kLanes);
-      EACH(q, Q) { sum[q][b] = f_fma(f_set(x[q * job.query_stride + d]), key, sum[q][b]); };
-    };
-  EACH(q, Q) {
-    EACH(b, B) { f_store(scores + q * job.score_stride + b * kLanes, f_mul(sum[q][b], f_set(job.scale))); };
-  };
-}
-
-// The weighted sums of the values of Q queries, C vectors of the head from `column`; positions are added upwards.
-template <class Element, int Q, int C>
-static inline void weighted_values(const Attend& job, int query, int column, const float* factor) {
-  F sum[Q][C];
-  EACH(q, Q) {
-    EACH(c, C) { sum[q][c] = f_set(0.0f); };
-  };
-  const int visible = job.visible + query + Q - 1;  // to an earlier query of the tile the last ones weigh nothing
-  for (int page = 0; page * kPage < visible; ++page) {
-    const Element* v = static_cast<const Element*>(job.pages[page]) + job.value_offset + column;
-    if (Q == 1 && column == 0 && (page + 1) * kPage < visible)
-      fetch_page(static_cast<const Element*>(job.pages[page + 1]) + job.value_offset, kPage * job.value_stride);
-    const float* p = job.scores + page * kPage;
-    const int count = visible - page * kPage < kPage ? visible - page * kPage : kPage;
-    for (int t = 0; t < count; ++t, v += job.value_stride)
-      EACH(c, C) {
-        const F value = load_element(v + c * kLanes);
-        EACH(q, Q) { sum[q][c] = f_fma(f_set(p[q * job.score_stride + t]), value, sum[q][c]); };
-      };
-  }
-  EACH(q, Q) {
-    EACH(c, C) {
-      const int at = column + c * kLanes, left = job.head_dim - at;
-      f_store_n(job.out + (query + q) * job.out_stride + at, f_mul(sum[q][c], f_set(factor[q])), left < kLanes ? left : kLanes);
-    };
-  };
-}
-
-// Softmax over the scores of one query, without the division: returns the factor that makes the sum one.
-static inline float soften(float* scores, int visible, int stored) {
+// Softmax over the scores of one query, scaled first, without the division: returns the factor that makes the sum one.
+static inline float soften(float* scores, float scale, int visible, int stored, float* log_sum) {
   const float lowest = -__builtin_inff();
   F largest = f_set(lowest);
   for (int t = 0; t < stored; t += kLanes) {
     const int left = visible - t;
-    const F s = f_first(f_load(scores + t), left < 0 ? 0 : left < kLanes ? left : kLanes, lowest);
+    const F s = f_first(f_mul(f_load(scores + t), f_set(scale)), left < 0 ? 0 : left < kLanes ? left : kLanes, lowest);
     f_store(scores + t, s);
     largest = f_max(largest, s);
   }
@@ -481,37 +446,180 @@ static inline float soften(float* scores, int visible, int stored) {
     f_store(scores + t, p);
     sum = f_add(sum, p);
   }
-  return 1.0f / f_sum(sum);
+  const float total = f_sum(sum);
+  if (log_sum) *log_sum = f_hmax(top) + static_cast<float>(__builtin_log(static_cast<double>(total)));
+  return 1.0f / total;
 }
 
-template <class Element, int Q, int C>
-static inline void attend_tile(const Attend& job, int query) {
-  constexpr int B = kPage / kLanes;
-  const int visible = job.visible + query, stored = round_up(visible + Q - 1, B * kLanes);
-  for (int t = 0; t < stored; t += B * kLanes) {
-    const Element* keys = static_cast<const Element*>(job.pages[t / kPage]) + job.key_offset + t % kPage * job.head_dim;
-    if (Q == 1) {
-      if (t + kPage < visible) fetch_page(static_cast<const Element*>(job.pages[t / kPage + 1]) + job.key_offset, kPage * job.head_dim);
-      else fetch_page(static_cast<const Element*>(job.pages[0]) + job.value_offset, kPage * job.value_stride);
+// The two halves of attention, for a cache of floats and one of bf16. `scores` of Q queries against one page: lanes run over
+// positions, the sums over head_dim. `values` of Q queries, C vectors of the head from `column`: the sums run over positions.
+
+struct CacheF32 {
+  using Element = float;
+  static constexpr int queries = kQueryTile;
+  static std::ptrdiff_t key_bytes(const Attend& job) { return static_cast<std::ptrdiff_t>(job.head_dim) * kPage * 4; }
+  static void ready(const Attend&, int, int) {}
+  static void weigh(float*, int) {}
+
+  template <int Q>
+  static inline void scores(const Attend& job, int query, const float* keys, float* out) {
+    constexpr int B = kPage / kLanes;
+    F sum[Q][B];
+    EACH(q, Q) {
+      EACH(b, B) { sum[q][b] = f_set(0.0f); };
+    };
+    const float* x = job.query + query * job.query_stride;
+    for (int d = 0; d < job.head_dim; ++d)
+      EACH(b, B) {
+        const F key = f_load(keys + (b * job.head_dim + d) * kLanes);
+        EACH(q, Q) { sum[q][b] = f_fma(f_set(x[q * job.query_stride + d]), key, sum[q][b]); };
+      };
+    EACH(q, Q) {
+      EACH(b, B) { f_store(out + q * job.score_stride + b * kLanes, sum[q][b]); };
+    };
+  }
+
+  template <int Q, int C>
+  static inline void values(const Attend& job, int column, int visible, F (&total)[Q][C]) {
+    for (int page = 0; page * kPage < visible; ++page) {
+      const float* v = static_cast<const float*>(job.pages[page]) + job.value_offset + column;
+      if (Q == 1 && column == 0 && (page + 1) * kPage < visible)
+        fetch(static_cast<const float*>(job.pages[page + 1]) + job.value_offset, static_cast<std::ptrdiff_t>(kPage) * job.value_stride * 4);
+      const float* p = job.scores + page * kPage;
+      const int count = visible - page * kPage < kPage ? visible - page * kPage : kPage;
+      for (int t = 0; t < count; ++t, v += job.value_stride)
+        EACH(c, C) {
+          const F value = f_load(v + c * kLanes);
+          EACH(q, Q) { total[q][c] = f_fma(f_set(p[q * job.score_stride + t]), value, total[q][c]); };
+        };
     }
-    block_scores<Element, Q, B>(job, query, keys, job.scores + t);
+  }
+};
+
+struct CacheBf16 {
+  using Element = std::uint16_t;
+  static constexpr int queries = kRowTileBf16;
+  static int depth(const Attend& job) { return round_up(job.head_dim, kDepthBf16); }
+  static std::ptrdiff_t key_bytes(const Attend& job) { return static_cast<std::ptrdiff_t>(depth(job)) * kPage * 2; }
+
+  // Rounds the queries, and the weights of the values.
+  static void ready(const Attend& job, int query, int count) {
+    for (int q = 0; q < count; ++q) round_row(job.query + (query + q) * job.query_stride, job.head_dim, depth(job), job.rounded + q * depth(job));
+  }
+  static void weigh(float* p, int n) {
+    for (int i = 0; i < n; ++i) p[i] = rounded_float(p[i]);
+  }
+
+  template <int Q>
+  static inline void scores(const Attend& job, int, const std::uint16_t* keys, float* out) {
+    constexpr int B = kPage / kLanes;
+    F total[Q][B];
+    EACH(q, Q) {
+      EACH(b, B) { total[q][b] = f_set(0.0f); };
+    };
+    alignas(64) float wide[Q][kDepthBf16];
+    const int deep = depth(job);
+    for (int d = 0; d < deep; d += kDepthBf16) {
+      EACH(q, Q) {
+        for (int i = 0; i < kDepthBf16; i += kLanes) f_store(wide[q] + i, f_load_bf16(job.rounded + q * deep + d + i));
+      };
+      F even[Q][B], odd[Q][B];
+      EACH(q, Q) {
+        EACH(b, B) { even[q][b] = odd[q][b] = f_set(0.0f); };
+      };
+      for (int i = 0; i < kDepthBf16; i += 2, keys += kPage * 2)
+        EACH(b, B) {
+          F key_even, key_odd;
+          f_load_pairs(keys + b * kLanes * 2, key_even, key_odd);
+          EACH(q, Q) {
+            even[q][b] = f_fma(f_set(wide[q][i]), key_even, even[q][b]);
+            odd[q][b] = f_fma(f_set(wide[q][i + 1]), key_odd, odd[q][b]);
+          };
+        };
+      EACH(q, Q) {
+        EACH(b, B) { total[q][b] = f_add(total[q][b], f_add(even[q][b], odd[q][b])); };
+      };
+    }
+    EACH(q, Q) {
+      EACH(b, B) { f_store(out + q * job.score_stride + b * kLanes, total[q][b]); };
+    };
+  }
+
+  // Whole pages, as a tile unit does: what is not visible has weight 0.
+  template <int Q, int C>
+  static inline void values(const Attend& job, int column, int visible, F (&total)[Q][C]) {
+    for (int page = 0; page * kPage < visible; ++page) {
+      const std::uint16_t* v = static_cast<const std::uint16_t*>(job.pages[page]) + job.value_offset + column * 2;
+      if (Q == 1 && column == 0 && (page + 1) * kPage < visible)
+        fetch(static_cast<const std::uint16_t*>(job.pages[page + 1]) + job.value_offset, static_cast<std::ptrdiff_t>(kPage) * job.value_stride * 2);
+      const float* p = job.scores + page * kPage;
+      F even[Q][C], odd[Q][C];
+      EACH(q, Q) {
+        EACH(c, C) { even[q][c] = odd[q][c] = f_set(0.0f); };
+      };
+      for (int t = 0; t < kPage; t += 2, v += job.value_stride * 2)
+        EACH(c, C) {
+          F value_even, value_odd;
+          f_load_pairs(v + c * kLanes * 2, value_even, value_odd);
+          EACH(q, Q) {
+            even[q][c] = f_fma(f_set(p[q * job.score_stride + t]), value_even, even[q][c]);
+            odd[q][c] = f_fma(f_set(p[q * job.score_stride + t + 1]), value_odd, odd[q][c]);
+          };
+        };
+      EACH(q, Q) {
+        EACH(c, C) { total[q][c] = f_add(total[q][c], f_add(even[q][c], odd[q][c])); };
+      };
+    }
+  }
+};
+
+template <class Cache, int Q, int C>
+static inline void weighted_values(const Attend& job, int query, int column, const float* factor) {
+  F total[Q][C];
+  EACH(q, Q) {
+    EACH(c, C) { total[q][c] = f_set(0.0f); };
+  };
+  Cache::template values<Q, C>(job, column, job.visible + query + Q - 1, total);  // to an earlier query the last ones weigh nothing
+  EACH(q, Q) {
+    EACH(c, C) {
+      const int at = column + c * kLanes, left = job.head_dim - at;
+      if (left > 0) f_store_n(job.out + (query + q) * job.out_stride + at, f_mul(total[q][c], f_set(factor[q])), left < kLanes ? left : kLanes);
+    };
+  };
+}
+
+template <class Cache, int Q, int C>
+static inline void attend_tile(const Attend& job, int query) {
+  using Element = typename Cache::Element;
+  const int visible = job.visible + query, stored = round_up(visible + Q - 1, kPage);
+  Cache::ready(job, query, Q);
+  for (int t = 0; t < stored; t += kPage) {
+    if (Q == 1) {
+      if (t + kPage < visible) fetch(static_cast<const Element*>(job.pages[t / kPage + 1]) + job.key_offset, Cache::key_bytes(job));
+      else fetch(static_cast<const Element*>(job.pages[0]) + job.value_offset, static_cast<std::ptrdiff_t>(sizeof(Element)) * kPage * job.value_stride);
+    }
+    Cache::template scores<Q>(job, query, static_cast<const Element*>(job.pages[t / kPage]) + job.key_offset, job.scores + t);
   }
   float factor[Q];
-  EACH(q, Q) { factor[q] = soften(job.scores + q * job.score_stride, visible + q, stored); };
+  EACH(q, Q) {
+    float* scores = job.scores + q * job.score_stride;
+    factor[q] = soften(scores, job.scale, visible + q, stored, job.log_sum ? job.log_sum + query + q : nullptr);
+    Cache::weigh(scores, stored);
+  };
   int column = 0;
-  for (; column + C * kLanes <= job.value_stride; column += C * kLanes) weighted_values<Element, Q, C>(job, query, column, factor);
-  for (; column < job.value_stride; column += kLanes) weighted_values<Element, Q, 1>(job, query, column, factor);
+  for (; column + C * kLanes <= job.value_stride; column += C * kLanes) weighted_values<Cache, Q, C>(job, query, column, factor);
+  for (; column < job.value_stride; column += kLanes) weighted_values<Cache, Q, 1>(job, query, column, factor);
 }
 
-template <class Element>
+template <class Cache>
 static void attend(const Attend& job) {
   int query = 0;
-  for (; query + kQueryTile <= job.queries; query += kQueryTile) attend_tile<Element, kQueryTile, kValueTile>(job, query);
-  for (; query < job.queries; ++query) attend_tile<Element, 1, 4>(job, query);
+  for (; query + Cache::queries <= job.queries; query += Cache::queries) attend_tile<Cache, Cache::queries, kValueTile>(job, query);
+  for (; query < job.queries; ++query) attend_tile<Cache, 1, 4>(job, query);
 }
 
-static void attend_f32(const Attend& job) { attend<float>(job); }
-static void attend_bf16(const Attend& job) { attend<std::uint16_t>(job); }
+static void attend_f32(const Attend& job) { attend<CacheF32>(job); }
+static void attend_bf16(const Attend& job) { attend<CacheBf16>(job); }
 
 // ---- logits --------------------------------------------------------------------------------------------------------
 
@@ -556,7 +664,9 @@ static RowStats row_stats(const float* x, int n, float* out_exp) {
   return {top, static_cast<double>(top) + log_total, log_total - weighted / total};
 }
 
+#include "training.inl"
+
 // The table of this instruction set.
 #define GPT2LAB_KERNELS(name)                                                                                        \
   {name, product_f32, product_bf16, product_i8, product_i4, quantize_row, round_row, layer_norm, attend_f32, attend_bf16, \
-   block_max, row_stats, exp_shifted}
+   block_max, row_stats, exp_shifted, gelu_f32, gelu_bf16, gelu_gradient_f32, gelu_gradient_bf16, nullptr}

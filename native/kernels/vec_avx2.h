@@ -51,6 +51,10 @@ static inline __m256 exp2i_half(__m256 a) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(a), _mm256_set1_epi32(127)), 23));
 }
 static inline F f_exp2i(F a) { return {exp2i_half(a.lo), exp2i_half(a.hi)}; }
+static inline __m256 inverse_guess_half(__m256 a) {
+  return _mm256_castsi256_ps(_mm256_sub_epi32(_mm256_set1_epi32(0x7EF311C3), _mm256_castps_si256(a)));
+}
+static inline F f_inverse_guess(F a) { return {inverse_guess_half(a.lo), inverse_guess_half(a.hi)}; }
 static inline float f_sum(F a) {
   const __m256 eight = _mm256_add_ps(a.lo, a.hi);
   __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

@@ -27,6 +27,9 @@ static inline F f_rint(F a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEARE
 static inline F f_exp2i(F a) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(a), _mm512_set1_epi32(127)), 23));
 }
+static inline F f_inverse_guess(F a) {
+  return _mm512_castsi512_ps(_mm512_sub_epi32(_mm512_set1_epi32(0x7EF311C3), _mm512_castps_si512(a)));
+}
 static inline float f_sum(F a) {
   const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
   __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

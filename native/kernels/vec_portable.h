@@ -35,6 +35,16 @@ static inline F f_exp2i(F a) {  // 2^a for integral a in [-126, 127]
   }
   return r;
 }
+static inline F f_inverse_guess(F a) {  // 1 / a within an eighth for a in [1, 2^125]
+  F r;
+  GPT2LAB_EACH {
+    std::int32_t bits;
+    __builtin_memcpy(&bits, &a.v[i], 4);
+    bits = 0x7EF311C3 - bits;
+    __builtin_memcpy(&r.v[i], &bits, 4);
+  }
+  return r;
+}
 static inline float f_sum(F a) {
   for (int half = kLanes / 2; half; half /= 2)
     for (int i = 0; i < half; ++i) a.v[i] += a.v[i + half];

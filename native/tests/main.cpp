@@ -15,6 +15,7 @@ int main(int count, char** arguments) {
   test_integer_products(random);
   test_rows(random);
   test_attention(random);
+  test_training(random);
   test_logits(random);
   test_weights(random);
   test_team(random);

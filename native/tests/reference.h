@@ -21,7 +21,7 @@ std::vector<Bounded> layer_norm(const float* x, const float* gain, const float* 
 // and what the rounding of the difference does to it.
 inline double exp_error(double difference) { return (4.0 + (difference < 0 ? -difference : difference)) * kRounding; }
 constexpr double kExpFloor = -87.3;         // below, exp is taken for zero
-constexpr double kExpBelowFloor = 1.3e-38;  // more than what is lost by that
+constexpr double kExpBelowFloor = 2.5e-38;  // more than what is lost by that
 
 // The bf16 nearest to x as a number, ties to even; what lies below the normal range becomes a zero.
 double nearest_bf16(double x);

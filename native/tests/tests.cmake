@@ -6,7 +6,7 @@ find_package(Threads REQUIRED)
 set(test_sources
   native/tests/main.cpp native/tests/harness.cpp native/tests/reference.cpp native/tests/products.cpp
   native/tests/float_products.cpp native/tests/integer_products.cpp native/tests/rows.cpp native/tests/attention.cpp
-  native/tests/logits.cpp native/tests/packing.cpp native/tests/team.cpp native/tests/tiles_portable.cpp native/tests/emulator.cpp)
+  native/tests/logits.cpp native/tests/training.cpp native/tests/packing.cpp native/tests/team.cpp native/tests/tiles_portable.cpp native/tests/emulator.cpp)
 if(GPT2LAB_X86)
   list(APPEND test_sources native/tests/tiles_avx512.cpp)
   set_source_files_properties(native/tests/tiles_avx512.cpp PROPERTIES COMPILE_OPTIONS "${avx512}")

@@ -9,6 +9,7 @@ namespace {
 
 #include "../kernels/kernels.inl"
 #include "../kernels/tiles.inl"
+#include "../kernels/training_tiles.inl"
 #include "tile_unit.h"
 
 #include "imitation.h"
@@ -22,6 +23,8 @@ const Kernels& tiles_over_avx512() {
     Kernels kernels = GPT2LAB_KERNELS("tiles over avx512");
     kernels.product_bf16 = tiles_bf16<Imitation>;
     kernels.product_i8 = tiles_i8<Imitation>;
+    kernels.attend_bf16 = attend_tiles<Imitation>;
+    kernels.attend_gradient = attend_gradient_tiles<Imitation>;
     return kernels;
   }();
   return table;

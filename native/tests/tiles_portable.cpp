@@ -8,6 +8,7 @@ namespace {
 
 #include "../kernels/kernels.inl"
 #include "../kernels/tiles.inl"
+#include "../kernels/training_tiles.inl"
 #include "tile_unit.h"
 
 #include "imitation.h"
@@ -21,6 +22,8 @@ const Kernels& tiles_over_portable() {
     Kernels kernels = GPT2LAB_KERNELS("tiles over portable");
     kernels.product_bf16 = tiles_bf16<Imitation>;
     kernels.product_i8 = tiles_i8<Imitation>;
+    kernels.attend_bf16 = attend_tiles<Imitation>;
+    kernels.attend_gradient = attend_gradient_tiles<Imitation>;
     return kernels;
   }();
   return table;

@@ -321,8 +321,10 @@ def test_the_page_says_what_was_tried_and_what_is_missing() -> None:
     failed = result(Case(group="decode"), [], failed={"Peer q2": "no such weights"})
     text = page([decoded(), failed], facts, [])
     assert "gpt2lab 1.0, Peer 1.0." in text
-    assert "- Peer q4: single: fast (of 2: plain, fast)" in text
-    assert "- Peer q8:" not in text
+    assert "| engine | single |\n" in text
+    assert "| Peer q4 | fast |\n" in text
+    assert "- Tried with Peer q4: plain; fast.\n" in text
+    assert "Tried with Peer q8" not in text
     assert "- Peer f32: logits differ by at most 1.0e-05" in text
     assert "- Other int8: other is not installed" in text
     assert "- Peer q2, decode (batch 1, context 32, 124M): no such weights" in text

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,18 @@ def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path, monkeypatch:
     assert contents(tmp_path / "one") == contents(tmp_path / "whole")
 
 
+def ends(pid: int) -> bool:
+    """Return whether a process that is nobody's child any more comes to its end."""
+    for _ in range(200):
+        try:
+            if Path(f"/proc/{pid}/stat").read_text(encoding="ascii").split()[2] == "Z":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.05)
+    return False
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(tmp_path: Path, tokenizer: Path, workers: int) -> None:
     source = write_lines(tmp_path / "a.jsonl", size=40 * SMALL)
@@ -94,8 +107,11 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(tmp_path: Path, tokeniz
     run = start(source, tmp_path / "killed", workers, values)
     while len(list(parts.glob("*.npz"))) < 5:
         assert run.poll() is None, "it was done before it could be killed"
+    helpers = [int(pid) for p in Path(f"/proc/{run.pid}/task").glob("*/children") for pid in p.read_text().split()]
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
+    assert len(helpers) == (workers if workers > 1 and sys.platform == "linux" else 0)
+    assert all(ends(pid) for pid in helpers), "a worker outlived the process it worked for"
     assert not (tmp_path / "killed").exists()
     done = {p.name: p.stat().st_mtime_ns for p in parts.glob("*.npz")}
     assert 5 <= len(done) < 40
@@ -159,6 +175,80 @@ def test_a_broken_record_late_in_the_input_loses_nothing(
     manifest = prepare([source], tmp_path / "out", CorpusRecipe(tokenizer=str(tokenizer), skip_bad=True))
     assert manifest.dropped == {"bad": 1}
     assert manifest.train.documents + manifest.validation.documents >= lines + 1
+
+
+def test_a_script_needs_no_guard(tmp_path: Path, tokenizer: Path) -> None:
+    """What the workers are sent is more than a pipe holds, so that one that died early could be waited for forever."""
+    (tmp_path / "texts").mkdir()
+    for number in range(1500):
+        (tmp_path / "texts" / f"{number}.txt").write_text(f"{number} the sea and the lamps", encoding="utf-8")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\nfrom gpt2lab.data import CorpusRecipe, prepare\nprint('begun')\n"
+        "print(prepare([sys.argv[1]], 'out', CorpusRecipe(tokenizer=sys.argv[2]), workers=2).train.documents)\n",
+        encoding="utf-8",
+    )
+    command = [sys.executable, str(script), str(tmp_path / "texts"), str(tokenizer)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    begun, documents = done.stdout.splitlines()
+    assert begun == "begun", "the script ran once"
+    assert int(documents) > 1000
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """The worker processes that are started within a test."""
+    monkeypatch.setattr("gpt2lab.data.chunks.CHUNK_BYTES", SMALL // 10)
+    started: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        started.append(popen(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr("gpt2lab.data.local.subprocess.Popen", noted)
+    return started
+
+
+def test_a_killed_worker_is_one_sentence_and_loses_nothing(
+    tmp_path: Path, tokenizer: Path, processes: list[subprocess.Popen[bytes]]
+) -> None:
+    source = write_lines(tmp_path / "a.jsonl", size=2 * SMALL)
+    values = CorpusRecipe(tokenizer=str(tokenizer))
+
+    def kill(what: str, done: int, total: int | None) -> None:
+        for process in processes:
+            process.kill()
+
+    with pytest.raises(DataError, match=r"A worker process ended .* \(by signal 9\): .*use fewer workers\. The same"):
+        prepare([source], tmp_path / "out", values, workers=2, progress=kill)
+    assert len(processes) == 2
+    assert list((partial_folder(tmp_path / "out") / "parts").glob("*.npz"))
+    prepare([source], tmp_path / "out", values, workers=2)
+    assert all(process.returncode is not None for process in processes)
+
+
+def test_an_interruption_ends_the_workers(
+    tmp_path: Path, tokenizer: Path, processes: list[subprocess.Popen[bytes]]
+) -> None:
+    source = write_lines(tmp_path / "a.jsonl", size=SMALL)
+
+    def interrupt(what: str, done: int, total: int | None) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare([source], tmp_path / "out", CorpusRecipe(tokenizer=str(tokenizer)), workers=2, progress=interrupt)
+    assert len(processes) == 2
+    assert all(process.returncode is not None for process in processes)
+
+
+def test_without_an_interpreter_to_start(tmp_path: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_lines(tmp_path / "a.jsonl", size=SMALL)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere"))
+    with pytest.raises(DataError, match=r"A worker process ended before its work was done \(.*nowhere"):
+        prepare([source], tmp_path / "out", CorpusRecipe(tokenizer=str(tokenizer)), workers=2)
 
 
 def peak_memory(program: str, *arguments: str) -> int:

@@ -111,3 +111,40 @@ def test_rows_that_cannot_be_shared_out(corpus: Path, tmp_path: Path) -> None:
     code, _, err = torchrun(2, "train", recipe(corpus, tmp_path / "odd", batch_size=3))
     assert code != 0
     assert "train.batch_size = 3 must be a multiple of the 2 processes." in err
+
+
+@pytest.mark.parametrize("reason", ["failure", "machines"])
+def test_a_run_that_torchrun_starts_again_goes_on_by_itself(corpus: Path, tmp_path: Path, reason: str) -> None:
+    """After a failure of its own, and when machines came or went, of which torchrun keeps no count."""
+    program = tmp_path / "dies.py"
+    program.write_text(
+        """import os, sys
+from gpt2lab import train
+from gpt2lab.train.loop import Every
+
+first = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+if sys.argv[2] == "machines":
+    os.environ["TORCHELASTIC_RESTART_COUNT"] = "0"
+
+def die(model, step):
+    if step == 4 and first:
+        os._exit(3)
+    return {}
+
+train.run(sys.argv[1], callbacks=[Every(1, die)])
+""",
+        encoding="utf-8",
+    )
+    path = recipe(corpus, tmp_path / "run", checkpoint_every=2, validate_every=2)
+    done = subprocess.run(
+        [*TORCHRUN, "--nproc-per-node=2", "--max-restarts=1", str(program), str(path), reason],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert "from step 2" in done.stderr.decode()
+    assert [r["step"] for r in read_metrics(tmp_path / "run" / "run")] == [2, 4, 6]
+    starts = json.loads((tmp_path / "run" / "run" / "run.json").read_text())["starts"]
+    assert [start["step"] for start in starts] == [0, 2]

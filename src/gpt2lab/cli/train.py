@@ -33,12 +33,12 @@ def train(
     """
     from pathlib import Path
 
-    from gpt2lab import train as training
     from gpt2lab.cli import console
+    from gpt2lab.lm import training
 
     if recipe is None and resume is None:
         raise ConfigError("Give a recipe, or a run to go on with: gpt2lab train RECIPE, or gpt2lab train --resume RUN.")
-    trainer = training.run(recipe, overrides=assignments or (), resume=resume)
+    trainer = training.train(recipe, overrides=assignments or (), resume=resume)
     if not trainer.processes.is_main:
         return
 

@@ -2,19 +2,26 @@
 
 Knows neither texts nor files. Portions are read here and handed out as workers become free; a few wait, the rest is not
 yet read. The other processes end with this one, however it ends.
+
+A worker process is a plain Python that answers on its stdout what it is given on its stdin, one portion at a time.
+multiprocessing would run the caller's script again in each, which needs an `if __name__ == "__main__":` there, and when
+that is missing its pool may wait for ever for a process that died before it had read what was sent to it.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
 import os
+import pickle
+import subprocess
+import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection
-from typing import Any, Literal
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import IO, Any, Literal
 
 from gpt2lab.data.chunks import Chunk
 from gpt2lab.data.worker import Work, Worker
@@ -45,49 +52,132 @@ def run(work: Work, task: Task, chunks: Iterator[Chunk], *, workers: int) -> Ite
         worker = Worker(work)
         yield from map(_method(worker, task), chunks)
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(work,))
+    helpers = _Helpers(work)
+    threads = ThreadPoolExecutor(workers)  # each gives portions to a process of its own and waits for the answers
     waiting: deque[Future[Any]] = deque()
     try:
         for chunk in chunks:
-            waiting.append(pool.submit(_do, task, chunk))
+            waiting.append(threads.submit(helpers.do, task, chunk))
             if len(waiting) > _WAITING * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    except BrokenProcessPool:
-        raise DataError(
-            "A worker process ended before its work was done: memory may have run out (use fewer workers), or the "
-            "script that called prepare lacks the `if __name__ == '__main__':` that processes need (or use workers=1)."
-        ) from None
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        helpers.end()
+        threads.shutdown(wait=True, cancel_futures=True)
 
 
-_worker: Worker | None = None
+class _TracebackOfWorker(Exception):
+    """Where in another process an error was raised, as its cause here."""
 
 
-def _begin(work: Work) -> None:
-    """Make ready a process that works for another: one thread, and no life of its own."""
+class _Helpers:
+    """The worker processes of one run, one for each thread that asks."""
+
+    def __init__(self, work: Work) -> None:
+        self._work, self._own = work, threading.local()
+        self._lock, self._ended = threading.Lock(), False
+        self._all: list[subprocess.Popen[bytes]] = []
+
+    def do(self, task: Task, chunk: Chunk) -> Any:
+        """Return what this thread's process makes of a portion, or raise what it raised there."""
+        try:
+            process: subprocess.Popen[bytes] = getattr(self._own, "process", None) or self._start()
+            assert process.stdout is not None
+            _send(process.stdin, (task, chunk))
+            done, result, trace = pickle.load(process.stdout)
+        except (OSError, EOFError, pickle.UnpicklingError) as error:  # it is not there, or it died in the middle
+            raise DataError(
+                f"A worker process ended before its work was done ({self._reason(error)}): memory may have run out, "
+                "use fewer workers. The same call goes on where this one was."
+            ) from None
+        if not done:
+            raise result from _TracebackOfWorker(trace)
+        return result
+
+    def end(self) -> None:
+        """End the processes, whatever they are doing."""
+        with self._lock:
+            self._ended = True
+            for process in self._all:
+                process.kill()
+        for process in self._all:
+            with contextlib.suppress(OSError), process:  # what was not yet sent cannot be, which does not matter
+                pass
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        paths = [p for p in sys.path if isinstance(p, str)]
+        program = f"import sys; sys.path = {paths!r}; from gpt2lab.data.local import serve; serve()"
+        with self._lock:
+            if self._ended:
+                raise EOFError
+            process = subprocess.Popen(
+                [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=1 << 16
+            )
+            self._all.append(process)
+        self._own.process = process
+        _send(process.stdin, self._work)
+        return process
+
+    def _reason(self, error: Exception) -> str:
+        process: subprocess.Popen[bytes] | None = getattr(self._own, "process", None)
+        if process is None:
+            return str(error)
+        process.kill()
+        code = process.wait()
+        return f"by signal {-code}" if code < 0 else f"with exit code {code}"
+
+
+def _send(pipe: IO[bytes] | None, value: Any) -> None:
+    assert pipe is not None
+    pickle.dump(value, pipe, protocol=pickle.HIGHEST_PROTOCOL)
+    pipe.flush()
+
+
+def serve() -> None:
+    """Be a worker process: read the work, then portions, from stdin and write a result for each to stdout."""
     import signal
 
-    global _worker  # noqa: PLW0603 - what a process of the pool has for itself
-    os.environ["RAYON_NUM_THREADS"] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker = Worker(work)
+    os.environ["RAYON_NUM_THREADS"] = "1"
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints must not come between the answers
+    work: Work = pickle.load(sys.stdin.buffer)
+    portions: SimpleQueue[tuple[Task, Chunk]] = SimpleQueue()
+    threading.Thread(target=_listen, args=(portions,), daemon=True).start()
+    worker: Worker | None = None
+    while True:
+        task, chunk = portions.get()
+        try:
+            worker = worker or Worker(work)
+            answer = _pickled((True, _method(worker, task)(chunk), ""))
+        except Exception as error:  # the parent's to tell
+            answer = _failure(error)
+        answers.write(answer)
+        answers.flush()
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
+def _listen(portions: SimpleQueue[tuple[Task, Chunk]]) -> None:
+    """Take in what comes; end this process when nothing can come any more, since then the parent is gone."""
+    try:
+        while True:
+            portions.put(pickle.load(sys.stdin.buffer))
+    finally:
         os._exit(1)
 
 
-def _do(task: Task, chunk: Chunk) -> Any:
-    assert _worker is not None
-    return _method(_worker, task)(chunk)
+def _failure(error: Exception) -> bytes:
+    trace = "".join(traceback.format_exception(error))
+    try:
+        answer = _pickled((False, error, trace))
+        pickle.loads(answer)  # some exceptions can be written and not be read
+    except Exception:  # whatever an exception of somebody else's makes of it
+        answer = _pickled((False, RuntimeError(repr(error)), trace))
+    return answer
+
+
+def _pickled(value: Any) -> bytes:
+    return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
 
 
 def _method(worker: Worker, task: Task) -> Callable[[Chunk], Any]:

@@ -2,50 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpt2lab.engine.native import NativeBackend
 from gpt2lab.engine.params import check_whole
 from gpt2lab.errors import MissingExtraError
-from gpt2lab.files import atomic_write
 from gpt2lab.lm.model import LanguageModel
+from gpt2lab.lm.samples import Samples
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from gpt2lab.train.finetune import FineTune
     from gpt2lab.train.log import Progress
-
-
-class Samples:
-    """Writes what the model of a run generates into `folder`/samples-STEP, and tells `told` of each text.
-
-    `length` tokens for each of `number` texts, by the native engine in fp32. `run` is set when there is one.
-    """
-
-    def __init__(self, folder: Path, *, number: int, length: int, told: Callable[[str], None]) -> None:
-        self._folder, self._number, self._length, self._told = folder, number, length, told
-        self.run: FineTune | None = None
-
-    def __call__(self, model: nn.Module, step: int) -> Mapping[str, float]:
-        """Make the samples of `step`; they add nothing to the metrics."""
-        assert self.run is not None
-        config, options = self.run.task.config, self.run.options
-        backend = NativeBackend(config, self.run.tensors(), threads=options.threads)
-        lm = LanguageModel(backend, self.run.base.tokenizer, generation=self.run.base.generation)
-        texts = lm.generate(
-            max_new_tokens=self._length, num_return_sequences=self._number, seed=options.seed + step, stop_ids=(),
-            temperature=1.0, top_k=40,
-        )  # fmt: skip
-        self._folder.mkdir(parents=True, exist_ok=True)
-        parts = [f"======== SAMPLE {number} ========\n{text.text}\n" for number, text in enumerate(texts, 1)]
-        with atomic_write(self._folder / f"samples-{step}", "w") as f:
-            f.write("".join(parts))
-        for part in parts:
-            self._told(part)
-        return {}
 
 
 def finetune(
@@ -113,5 +81,5 @@ def prepare_finetune(
     run = FineTune(
         dataset, model, chosen, models_dir=models_dir, callbacks=[*callbacks, *every], progress=progress
     )  # fmt: skip
-    samples.run = run
+    samples.begin(run.trainer, run.base.tokenizer, run.base.generation)
     return run

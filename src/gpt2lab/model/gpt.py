@@ -59,22 +59,34 @@ class Conv1D(nn.Module):
 
 
 class Attention(nn.Module):
-    """Causal multi-head self-attention."""
+    """Causal multi-head self-attention.
+
+    `attend` may compute it for whole texts, from (B, T, 3 C) to (B, T, C): training may put another way there, which
+    returns None for what it does not do.
+    """
 
     def __init__(self, config: GPT2Config, layer: int) -> None:
         super().__init__()
         self.c_attn = Conv1D(config.n_embd, 3 * config.n_embd)
         self.c_proj = Conv1D(config.n_embd, config.n_embd)
         self.layer, self.n_head, self.dropout = layer, config.n_head, config.attn_pdrop
+        self.head_dim = config.n_embd // config.n_head
+        self.attend: Callable[[Tensor], Tensor | None] | None = None
         self.scale = config.attention_scale(layer)
         self.resid_dropout = nn.Dropout(config.resid_pdrop)
 
     def forward(self, x: Tensor, cache: KVCache | None) -> Tensor:
         """Mix (B, T, C) over the positions up to each one; with a cache, over the cached ones too."""
-        b, t, c = x.shape
+        qkv = self.c_attn(x)  # (B, T, 3 C)
+        y = self.attend(qkv) if self.attend is not None and cache is None else None
+        out: Tensor = self.resid_dropout(self.c_proj(self._mix(qkv, cache) if y is None else y))
+        return out
+
+    def _mix(self, qkv: Tensor, cache: KVCache | None) -> Tensor:
+        b, t, c = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
         q, k, v = (
             part.view(b, t, self.n_head, -1).transpose(1, 2)  # (B, T, C) -> (B, H, T, D)
-            for part in self.c_attn(x).split(c, dim=2)
+            for part in qkv.split(c, dim=2)
         )
         past = 0
         if cache is not None:
@@ -82,7 +94,7 @@ class Attention(nn.Module):
             k, v = cache.append(self.layer, k, v)  # (B, H, P + T, D)
         mask = None
         if past and t > 1:  # row i sees the P cached positions and the new ones up to i
-            mask = torch.ones(t, past + t, dtype=torch.bool, device=x.device).tril(past)
+            mask = torch.ones(t, past + t, dtype=torch.bool, device=qkv.device).tril(past)
         y = F.scaled_dot_product_attention(
             q,
             k,
@@ -92,9 +104,7 @@ class Attention(nn.Module):
             is_causal=not past and t > 1,
             scale=self.scale,
         )
-        y = y.transpose(1, 2).reshape(b, t, c)  # (B, H, T, D) -> (B, T, C)
-        out: Tensor = self.resid_dropout(self.c_proj(y))
-        return out
+        return y.transpose(1, 2).reshape(b, t, c)  # (B, H, T, D) -> (B, T, C)
 
 
 class MLP(nn.Module):
@@ -104,6 +114,7 @@ class MLP(nn.Module):
         super().__init__()
         self.c_fc = Conv1D(config.n_embd, config.inner)
         self.c_proj = Conv1D(config.inner, config.n_embd)
+        self.activation = config.activation_function
         self.act = ACTIVATION[config.activation_function]
         self.dropout = nn.Dropout(config.resid_pdrop)
 

@@ -29,10 +29,12 @@ def run(
 
     With `resume`, a run's folder, that run is taken up where it was saved; its own recipe serves unless one is given,
     and `overrides` ("key.name=value") apply to either. A process that torchrun started again takes up by itself what
-    the one before it saved. Raises `ConfigError` and `DataError` before anything is computed, `MissingExtraError`
-    without torch.
+    the one before it saved. Texts are written on the way by `gpt2lab.lm.training.train`, not here. Raises
+    `ConfigError` and `DataError` before anything is computed, `MissingExtraError` without torch.
     """
     trained = trainer(recipe, overrides=overrides, resume=resume, callbacks=callbacks)
+    if trained.recipe.train.sample_every:
+        trained.tell("No samples are written here: train.sample_every is for `gpt2lab train` and gpt2lab.lm.training.")
     try:
         trained.fit()
     finally:
@@ -56,6 +58,7 @@ def trainer(
         from gpt2lab.model.gpt import GPT
         from gpt2lab.train.legacy import has_saved, saved_recipe
         from gpt2lab.train.loop import Trainer
+        from gpt2lab.train.records import begun_by, job_name
         from gpt2lab.train.state import run_folder
         from gpt2lab.train.task import LanguageModelling
     except ModuleNotFoundError as error:
@@ -68,7 +71,9 @@ def trainer(
         recipe = saved_recipe(resume)
     out = [f"out={json.dumps(str(run_folder(resume)))}"] if resume is not None else []
     loaded = load_recipe(recipe, [*overrides, *out])
+    # torchrun counts failures on this machine only: after one on another, or with other machines, it says nothing
     restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    restarted |= job_name() is not None and begun_by(Path(loaded.out)) == job_name()
     if restarted and resume is None and has_saved(loaded.out):
         resume = loaded.out
     if loaded.train.threads is not None:

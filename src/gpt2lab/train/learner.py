@@ -18,6 +18,7 @@ from torch.distributed.tensor import DTensor
 
 from gpt2lab.errors import ConfigError, DataError
 from gpt2lab.model.gpt import Block, Transformer
+from gpt2lab.train.operations import use_native
 from gpt2lab.train.optim import build_optimizers
 from gpt2lab.train.parallel import Processes
 from gpt2lab.train.precision import autocast_type, can_compile
@@ -70,6 +71,8 @@ class Learner:
             from gpt2lab.train.int8 import use_int8
 
             use_int8(model, processes.device)
+        if not self.compiled:
+            use_native(model, processes.device, self._type)
         self._module = _LossOf(task, self.model)
         processes.shard(self._module)
         self.optimizers = build_optimizers(self.model, recipe.optimizer)

@@ -76,7 +76,7 @@ class Trainer:
         progress: Progress | None = None,
         resume: str | Path | None = None,
     ) -> None:
-        self.recipe, self.task, self._callbacks = recipe, task, callbacks
+        self.recipe, self.task, self._callbacks = recipe, task, list(callbacks)
         self.folder = Path(recipe.out)
         self.processes = Processes(recipe.train.device, recipe.train.parallel)
         self._progress = progress or Progress(shown=self.processes.is_main)
@@ -115,6 +115,14 @@ class Trainer:
     def bits_per_byte(self) -> float | None:
         """The last validation's loss per byte of text, for tasks that say it."""
         return self.metrics.get("bits_per_byte")
+
+    def add(self, callback: Callback | Every) -> None:
+        """Have one more callback, which may know this run."""
+        self._callbacks.append(callback)
+
+    def tell(self, text: str) -> None:
+        """Show lines that stay, in the process that speaks."""
+        self._progress.line(text)
 
     def fit(self) -> None:
         """Train to the end of the run, validating and saving on the way.

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
+import uuid
 from collections.abc import Iterator
 from typing import Literal
 
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined] # they come from C++
+from torch.distributed.rendezvous import rendezvous
 
-from gpt2lab.errors import ConfigError
+from gpt2lab.errors import ConfigError, Gpt2labError
 from gpt2lab.model.gpt import Block
 
 Sharing = Literal["ddp", "fsdp"]
@@ -35,7 +39,10 @@ class Processes:
         self._root: nn.Module | None = None  # what FSDP has cut
         self.opened = self.count > 1 and not dist.is_initialized()
         if self.opened:
-            dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+            backend = "nccl" if self.device.type == "cuda" else "gloo"
+            store, *_ = next(rendezvous("env://"))
+            store = fresh_store(store, self.rank, self.count)
+            dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.count)
 
     @property
     def is_main(self) -> bool:
@@ -118,6 +125,34 @@ class Processes:
             if self.count > 1 and not self.sharded and not last:
                 stack.enter_context(module.no_sync())  # type: ignore[operator]
             yield
+
+
+def fresh_store(store: Store, rank: int, count: int, *, patience: float = 1800.0) -> Store:
+    """Return a part of `store` that is empty and the same for all `count` processes of this start of the run.
+
+    torchrun keeps one store while it starts a run again and again, so the addresses at which dead processes listened
+    are still in it, and others would wait for those (pytorch issue 135712); its count of restarts differs between
+    machines. So process 0 names the part, and says the name to everyone who asks under a name of his own, for which
+    there can be no old answer. An old question is answered too, in vain: process 0 goes on when all have heard it.
+    Raises `Gpt2labError` when they have not within `patience` seconds.
+    """
+    own, waiting = uuid.uuid4().hex, list(range(1, count))
+    if rank:
+        store.set(f"gpt2lab/question/{rank}", own)
+        name = store.get(f"gpt2lab/answer/{own}").decode()
+        store.set(f"gpt2lab/heard/{name}/{rank}", "")
+        return PrefixStore(name, store)
+    deadline = time.monotonic() + patience
+    while waiting := [other for other in waiting if not store.check([f"gpt2lab/heard/{own}/{other}"])]:
+        for other in waiting:
+            if store.check([f"gpt2lab/question/{other}"]):
+                store.set(f"gpt2lab/answer/{store.get(f'gpt2lab/question/{other}').decode()}", own)
+        if time.monotonic() > deadline:
+            raise Gpt2labError(
+                f"Of {count} processes {len(waiting)} did not come within {patience:.0f} seconds; start the run again."
+            )
+        time.sleep(0.01)
+    return PrefixStore(own, store)
 
 
 def usable_device(name: str) -> torch.device:

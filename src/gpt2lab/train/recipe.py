@@ -121,6 +121,9 @@ class LoopRecipe:
 
     When the loss is no number, or lies `spike` standard deviations above what it was lately (0: never), the run goes
     back to its last saved state with half the learning rate ("rollback", three times at most), or ends ("stop").
+
+    Every `sample_every` steps `sample_num` texts of `sample_length` tokens behind `sample_prompt` are written by the
+    model as it is then; who runs the loop adds this (lm/training.py), since the loop knows no text.
     """
 
     steps: int | None = None
@@ -144,6 +147,10 @@ class LoopRecipe:
     on_divergence: Literal["rollback", "stop"] = "rollback"
     spike: float = 8.0
     tensorboard: bool = True
+    sample_every: int | None = None
+    sample_num: int = 1
+    sample_length: int = 100
+    sample_prompt: str = ""
 
     def __post_init__(self) -> None:
         _require(
@@ -152,7 +159,7 @@ class LoopRecipe:
         )
         for name in (
             "steps", "batch_size", "accumulate", "validate_every", "validation_windows", "patience",
-            "checkpoint_every", "max_checkpoints", "threads",
+            "checkpoint_every", "max_checkpoints", "threads", "sample_every", "sample_num", "sample_length",
         ):  # fmt: skip
             value = getattr(self, name)
             _require(value is None or value >= 1, f"train.{name} = {value} must be at least 1.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,21 @@ from gpt2lab.train.tensorboard import EventFile
 
 RUN = "run.json"
 """The name of the file in a run's folder."""
+
+
+def job_name() -> str | None:
+    """Return what torchrun calls the job that this process belongs to, if it has a name (--rdzv-id)."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    return None if name == "none" else name
+
+
+def begun_by(folder: Path) -> str | None:
+    """Return the `job_name` of the last start of the run in `folder`; None without one."""
+    try:
+        name = read_json(folder / RUN)["starts"][-1].get("job")
+    except (DataError, LookupError, TypeError, AttributeError):  # absent, or cut short by a crash of the system
+        return None
+    return name if isinstance(name, str) else None
 
 
 class Records:
@@ -60,6 +76,7 @@ class Records:
                 "device": str(processes.device),
                 "processes": processes.count,
                 "threads": torch.get_num_threads(),
+                "job": job_name(),
                 "precision": precision,
                 "versions": {
                     "gpt2lab": gpt2lab.__version__,

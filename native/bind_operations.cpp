@@ -1,0 +1,105 @@
+// The Python face of what training computes natively: see gpt2lab.train.operations. bf16 numbers come as int16, their bits.
+#include "bind_operations.h"
+
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "operations.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace gpt2lab {
+namespace {
+
+template <class T>
+using Values = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+template <class T>
+using Halves = nb::ndarray<T, nb::ndim<3>, nb::c_contig, nb::device::cpu>;  // (rows, positions, width)
+using Sums = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;  // (rows, heads, positions)
+
+const std::uint16_t* bits(const std::int16_t* p) { return reinterpret_cast<const std::uint16_t*>(p); }
+std::uint16_t* bits(std::int16_t* p) { return reinterpret_cast<std::uint16_t*>(p); }
+const float* bits(const float* p) { return p; }
+float* bits(float* p) { return p; }
+
+void demand(bool condition) {
+  if (!condition) throw std::invalid_argument("the shapes of an operation do not fit");
+}
+
+AttentionShape shape_of(const Operations& operations, const Halves<const std::int16_t>& qkv, const Sums& log_sum, float scale) {
+  const auto n = [](std::size_t size) { return static_cast<int>(size); };
+  const int rows = n(qkv.shape(0)), positions = n(qkv.shape(1)), heads = n(log_sum.shape(1));
+  demand(heads > 0 && positions > 0 && n(qkv.shape(2)) % (3 * heads) == 0 && n(log_sum.shape(0)) == rows && n(log_sum.shape(2)) == positions);
+  const AttentionShape shape{rows, positions, heads, n(qkv.shape(2)) / (3 * heads), scale};
+  demand(operations.has_attention(shape.head_dim));
+  return shape;
+}
+
+template <class T>
+void demand_out(const AttentionShape& shape, const Halves<T>& out) {
+  demand(static_cast<int>(out.shape(0)) == shape.rows && static_cast<int>(out.shape(1)) == shape.positions &&
+         static_cast<std::ptrdiff_t>(out.shape(2)) == shape.width());
+}
+
+template <class T>
+void gelu(Operations& operations, const Values<const T>& x, const Values<T>& y) {
+  demand(x.size() == y.size());
+  const auto* from = bits(x.data());
+  auto* to = bits(y.data());
+  const auto n = static_cast<std::ptrdiff_t>(x.size());
+  nb::gil_scoped_release release;
+  operations.gelu(from, n, to);
+}
+
+template <class T>
+void gelu_gradient(Operations& operations, const Values<const T>& x, const Values<const T>& upstream, const Values<T>& out) {
+  demand(x.size() == out.size() && x.size() == upstream.size());
+  const auto *from = bits(x.data()), *above = bits(upstream.data());
+  auto* to = bits(out.data());
+  const auto n = static_cast<std::ptrdiff_t>(x.size());
+  nb::gil_scoped_release release;
+  operations.gelu_gradient(from, above, n, to);
+}
+
+}  // namespace
+
+void bind_operations(nb::module_& m) {
+  nb::class_<Operations>(m, "Operations")
+      .def("__init__", [](Operations* self, const std::string& isa, int threads) {
+        const Kernels* kernels = find_kernels(isa.c_str());
+        if (!kernels) throw std::invalid_argument("this processor cannot run the kernels '" + isa + "'");
+        new (self) Operations(*kernels, threads);
+      }, "isa"_a, "threads"_a)
+      .def("has_attention", &Operations::has_attention, "head_dim"_a)
+      .def("gelu", &gelu<float>, "x"_a, "y"_a)
+      .def("gelu", &gelu<std::int16_t>, "x"_a, "y"_a)
+      .def("gelu_gradient", &gelu_gradient<float>, "x"_a, "upstream"_a, "out"_a)
+      .def("gelu_gradient", &gelu_gradient<std::int16_t>, "x"_a, "upstream"_a, "out"_a)
+      .def("attention", [](Operations& operations, const Halves<const std::int16_t>& qkv, float scale, const Halves<std::int16_t>& out, const Sums& log_sum) {
+        const AttentionShape shape = shape_of(operations, qkv, log_sum, scale);
+        demand_out(shape, out);
+        const std::uint16_t* from = bits(qkv.data());
+        std::uint16_t* to = bits(out.data());
+        float* sums = log_sum.data();
+        nb::gil_scoped_release release;
+        operations.attention(shape, from, to, sums);
+      }, "qkv"_a, "scale"_a, "out"_a, "log_sum"_a)
+      .def("attention_gradient", [](Operations& operations, const Halves<const std::int16_t>& qkv, float scale, const Halves<const std::int16_t>& out,
+                                    const Sums& log_sum, const Halves<const std::int16_t>& upstream, const Halves<std::int16_t>& d_qkv) {
+        const AttentionShape shape = shape_of(operations, qkv, log_sum, scale);
+        demand_out(shape, out);
+        demand_out(shape, upstream);
+        demand(d_qkv.shape(0) == qkv.shape(0) && d_qkv.shape(1) == qkv.shape(1) && d_qkv.shape(2) == qkv.shape(2));
+        const std::uint16_t *from = bits(qkv.data()), *made = bits(out.data()), *above = bits(upstream.data());
+        const float* sums = log_sum.data();
+        std::uint16_t* to = bits(d_qkv.data());
+        nb::gil_scoped_release release;
+        operations.attention_gradient(shape, from, made, sums, above, to);
+      }, "qkv"_a, "scale"_a, "out"_a, "log_sum"_a, "upstream"_a, "d_qkv"_a);
+}
+
+}  // namespace gpt2lab

@@ -1,0 +1,130 @@
+#include "operations.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace gpt2lab {
+namespace {
+
+constexpr std::ptrdiff_t kStretch = 16384;  // elements that a thread takes at once
+constexpr int kBriefly = 200;               // spins before sleep: other threads than these want the processors in between
+
+// Where one head's part of the scratch of attention() lies: pages of keys and values, queries and outputs as floats, and what
+// Attend asks for.
+struct ForwardScratch {
+  std::uint16_t *pages, *rounded;
+  float *query, *out, *scores;
+  const void** table;
+  std::ptrdiff_t page, score_stride;
+
+  static std::size_t bytes(int positions, int head_dim) {
+    const auto padded = static_cast<std::size_t>(round_up(positions, kPage)), depth = static_cast<std::size_t>(head_dim);
+    return padded * depth * (4 + 4 + 4) + (padded + kPage) * kQueryRows * 6 + depth * kQueryRows * 2 + padded / kPage * sizeof(void*) + 8 * 64;
+  }
+  ForwardScratch(std::byte* at, int positions, int head_dim) {
+    const auto padded = static_cast<std::size_t>(round_up(positions, kPage)), depth = static_cast<std::size_t>(head_dim);
+    const auto take = [&](std::size_t size) {
+      std::byte* here = at;
+      at += (size + 63) / 64 * 64;
+      return here;
+    };
+    page = static_cast<std::ptrdiff_t>(2 * depth) * kPage;
+    score_stride = static_cast<std::ptrdiff_t>(padded) + kPage;
+    pages = reinterpret_cast<std::uint16_t*>(take(padded * depth * 4));
+    query = reinterpret_cast<float*>(take(padded * depth * 4));
+    out = reinterpret_cast<float*>(take(padded * depth * 4));
+    scores = reinterpret_cast<float*>(take((padded + kPage) * kQueryRows * 4));
+    rounded = reinterpret_cast<std::uint16_t*>(take((padded + kPage + depth) * kQueryRows * 2));
+    table = reinterpret_cast<const void**>(take(padded / kPage * sizeof(void*)));
+    for (std::size_t i = 0; i < padded / kPage; ++i) table[i] = pages + static_cast<std::ptrdiff_t>(i) * page;
+  }
+};
+
+float widened(std::uint16_t half) {
+  const std::uint32_t bits = static_cast<std::uint32_t>(half) << 16;
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+
+}  // namespace
+
+Operations::Operations(const Kernels& kernels, int threads) : kernels_(kernels), team_(threads, kBriefly), scratch_(static_cast<std::size_t>(team_.size())) {}
+
+template <class Work>
+void Operations::each_stretch(std::ptrdiff_t n, const Work& work) {
+  const auto count = static_cast<int>((n + kStretch - 1) / kStretch);
+  team_.run([&](int rank) {
+    team_.divide(rank, count, [&](int first, int last) {
+      const std::ptrdiff_t start = first * kStretch;
+      work(start, std::min(n, last * kStretch) - start);
+    });
+  });
+}
+
+template <>
+void Operations::gelu(const float* x, std::ptrdiff_t n, float* y) {
+  each_stretch(n, [&](std::ptrdiff_t at, std::ptrdiff_t count) { kernels_.gelu_f32(x + at, count, y + at); });
+}
+template <>
+void Operations::gelu(const std::uint16_t* x, std::ptrdiff_t n, std::uint16_t* y) {
+  each_stretch(n, [&](std::ptrdiff_t at, std::ptrdiff_t count) { kernels_.gelu_bf16(x + at, count, y + at); });
+}
+template <>
+void Operations::gelu_gradient(const float* x, const float* upstream, std::ptrdiff_t n, float* out) {
+  each_stretch(n, [&](std::ptrdiff_t at, std::ptrdiff_t count) { kernels_.gelu_gradient_f32(x + at, upstream + at, count, out + at); });
+}
+template <>
+void Operations::gelu_gradient(const std::uint16_t* x, const std::uint16_t* upstream, std::ptrdiff_t n, std::uint16_t* out) {
+  each_stretch(n, [&](std::ptrdiff_t at, std::ptrdiff_t count) { kernels_.gelu_gradient_bf16(x + at, upstream + at, count, out + at); });
+}
+
+template <class Work>
+void Operations::each_head(const AttentionShape& shape, const Work& work) {
+  const std::size_t bytes = std::max(ForwardScratch::bytes(shape.positions, shape.head_dim), attend_gradient_bytes(shape.positions, shape.head_dim));
+  for (auto& scratch : scratch_) scratch.at_least(bytes);
+  team_.run([&](int rank) {
+    team_.divide(rank, shape.rows * shape.heads, [&](int first, int last) {
+      for (int i = first; i < last; ++i) work(rank, i / shape.heads, i % shape.heads);
+    });
+  });
+}
+
+void Operations::attention(const AttentionShape& shape, const std::uint16_t* qkv, std::uint16_t* out, float* log_sum) {
+  const std::ptrdiff_t width = shape.width(), stride = 3 * width;
+  const int depth = shape.head_dim;
+  each_head(shape, [&](int rank, int row, int head) {
+    const ForwardScratch at(scratch_[static_cast<std::size_t>(rank)].data(), shape.positions, depth);
+    const std::uint16_t* query = qkv + row * shape.positions * stride + head * depth;
+    std::memset(at.pages, 0, static_cast<std::size_t>(round_up(shape.positions, kPage)) * static_cast<std::size_t>(depth) * 4);
+    for (int t = 0; t < shape.positions; ++t) {
+      const std::uint16_t *q = query + t * stride, *k = q + width, *v = k + width;
+      std::uint16_t* keys = at.pages + t / kPage * at.page + t % kPage * 2;  // as Attend wants them
+      std::uint16_t* values = at.pages + t / kPage * at.page + static_cast<std::ptrdiff_t>(depth) * kPage + t % kPage / 2 * depth * 2 + t % 2;
+      float* wide = at.query + static_cast<std::ptrdiff_t>(t) * depth;
+      for (int d = 0; d < depth; ++d) wide[d] = widened(q[d]);
+      for (int d = 0; d < depth; d += 2) std::memcpy(keys + d * kPage, k + d, 4);
+      for (int d = 0; d < depth; ++d) values[d * 2] = v[d];
+    }
+    Attend job{at.query, depth, shape.positions, at.table, 0, static_cast<std::ptrdiff_t>(depth) * kPage, 1, depth, depth, shape.scale,
+               at.scores, at.score_stride, at.rounded, at.out, depth};
+    job.log_sum = log_sum + static_cast<std::ptrdiff_t>(row * shape.heads + head) * shape.positions;
+    kernels_.attend_bf16(job);
+    for (int t = 0; t < shape.positions; ++t)
+      kernels_.round_row(at.out + static_cast<std::ptrdiff_t>(t) * depth, depth, depth, out + (static_cast<std::ptrdiff_t>(row) * shape.positions + t) * width + head * depth);
+  });
+}
+
+void Operations::attention_gradient(const AttentionShape& shape, const std::uint16_t* qkv, const std::uint16_t* out, const float* log_sum,
+                                    const std::uint16_t* upstream, std::uint16_t* d_qkv) {
+  const std::ptrdiff_t width = shape.width(), stride = 3 * width;
+  each_head(shape, [&](int rank, int row, int head) {
+    const std::ptrdiff_t at = row * shape.positions * stride + head * shape.head_dim, out_at = row * shape.positions * width + head * shape.head_dim;
+    kernels_.attend_gradient({qkv + at, qkv + at + width, qkv + at + 2 * width, stride, out + out_at, upstream + out_at, width,
+                              log_sum + static_cast<std::ptrdiff_t>(row * shape.heads + head) * shape.positions, shape.positions, shape.head_dim,
+                              shape.scale, d_qkv + at, d_qkv + at + width, d_qkv + at + 2 * width,
+                              scratch_[static_cast<std::size_t>(rank)].data()});
+  });
+}
+
+}  // namespace gpt2lab

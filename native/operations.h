@@ -1,0 +1,54 @@
+// What training on a CPU spends its time on beside products, by the engine's kernels: GELU, and causal attention in bf16.
+//
+// Works on memory that PyTorch owns. Threads divide heads and stretches of elements, never a sum.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "memory.h"
+#include "threads.h"
+
+namespace gpt2lab {
+
+// Queries, keys and values of `rows` texts as one layer's c_attn gives them: (rows, positions, 3, heads, head_dim).
+struct AttentionShape {
+  int rows, positions, heads, head_dim;
+  float scale;
+  std::ptrdiff_t width() const { return static_cast<std::ptrdiff_t>(heads) * head_dim; }
+};
+
+class Operations {
+ public:
+  Operations(const Kernels& kernels, int threads);
+
+  // Whether attention() and attention_gradient() can be computed, and for heads of this width.
+  bool has_attention(int head_dim) const { return kernels_.attend_gradient && head_dim % kDepthBf16 == 0; }
+
+  template <class Element>
+  void gelu(const Element* x, std::ptrdiff_t n, Element* y);
+  template <class Element>
+  void gelu_gradient(const Element* x, const Element* upstream, std::ptrdiff_t n, Element* out);
+
+  // out (rows, positions, heads, head_dim) and log_sum (rows, heads, positions) from qkv.
+  void attention(const AttentionShape& shape, const std::uint16_t* qkv, std::uint16_t* out, float* log_sum);
+
+  // The gradient of qkv from that of out.
+  void attention_gradient(const AttentionShape& shape, const std::uint16_t* qkv, const std::uint16_t* out, const float* log_sum,
+                          const std::uint16_t* upstream, std::uint16_t* d_qkv);
+
+ private:
+  // Calls work(rank, row, head) for every head of every text.
+  template <class Work>
+  void each_head(const AttentionShape& shape, const Work& work);
+
+  template <class Work>
+  void each_stretch(std::ptrdiff_t n, const Work& work);
+
+  const Kernels& kernels_;
+  Team team_;
+  std::vector<Array<std::byte>> scratch_;  // one for each thread
+};
+
+}  // namespace gpt2lab
