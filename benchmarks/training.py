@@ -1,11 +1,12 @@
 """Training steps side by side: our loop, transformers' Trainer and a plain loop, in processes of their own, in turns.
 
-The plain loop is written here from knowledge of how such loops are built: eager PyTorch, float32, the whole batch's
-logits, one AdamW. All have the same shape, batch, data, clipping and float32 weights, and no dropout unless asked for.
-A contestant's process warms up, times its steps and ends; contestants take turns, so a machine whose speed drifts does
-not decide; ratios are formed within a turn.
+The plain loop is written here from knowledge of how such loops are built: eager PyTorch, the whole batch's logits, one
+AdamW. All have the same shape, batch, data, clipping and float32 weights, and no dropout unless asked for; each runs
+with products in float32 and, by autocast or by its own option, in bfloat16. A contestant's process warms up, times its
+steps and ends; contestants take turns, so a machine whose speed drifts does not decide; ratios are formed within a
+turn.
 
-Usage: python benchmarks/training.py [--shapes char,124M,shipped] [--rounds 3] [--output docs/benchmarks-training.md]
+Usage: python benchmarks/training.py [--shapes "char;124M"] [--rounds 3] [--output docs/benchmarks-training.md]
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,9 @@ SHAPES = {
     "124M": Shape(12, 768, 12, 1024, 50257, batch=16, rows=4, steps=1),
     "shipped": Shape(5, 320, 5, 512, 4096, batch=16, rows=16, steps=4),
 }
-NAMES = ("gpt2lab", "gpt2lab int8", "Trainer", "plain")
+OTHERS = ("Trainer fp32", "plain fp32", "Trainer bf16", "plain bf16")
+NAMES = ("gpt2lab fp32", "gpt2lab bf16", "gpt2lab int8", *OTHERS)
+"""Who computes in which type of products."""
 
 
 def batches(shape: Shape) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -88,10 +91,11 @@ def gpt2lab_steps(shape: Shape, precision: str) -> Callable[[], float]:
         def stream(self) -> Any:
             return self._noise
 
-    steady_memory().__enter__()
+    memory = steady_memory()
+    memory.__enter__()
     learner = Learner(Noise(), GPT(config), recipe, Processes("cpu", "ddp"))
 
-    def step() -> float:
+    def step(_held: object = memory) -> float:  # the allocator is as the loop sets it for as long as this is held
         loss = learner.gradients(0)
         learner.update(loss, 1.0)
         return loss.mean
@@ -99,7 +103,7 @@ def gpt2lab_steps(shape: Shape, precision: str) -> Callable[[], float]:
     return step
 
 
-def plain_steps(shape: Shape) -> Callable[[], float]:
+def plain_steps(shape: Shape, precision: str) -> Callable[[], float]:
     import torch
     import torch.nn.functional as F
     from torch import nn
@@ -156,7 +160,8 @@ def plain_steps(shape: Shape) -> Callable[[], float]:
         total = 0.0
         for _ in range(portions):
             ids, targets = (torch.from_numpy(array) for array in next(noise))
-            loss = model(ids, targets) / portions
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+                loss = model(ids, targets) / portions
             total += loss.item()
             loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -167,7 +172,7 @@ def plain_steps(shape: Shape) -> Callable[[], float]:
     return step
 
 
-def trainer_times(shape: Shape, steps: int) -> list[float]:
+def trainer_times(shape: Shape, steps: int, precision: str) -> list[float]:
     """Return the seconds of each step of transformers' Trainer, by its own callback."""
     import torch
     import transformers
@@ -202,7 +207,7 @@ def trainer_times(shape: Shape, steps: int) -> list[float]:
             output_dir=folder, per_device_train_batch_size=shape.rows, max_steps=steps + 1, use_cpu=True,
             gradient_accumulation_steps=shape.batch // shape.rows, learning_rate=1e-3, weight_decay=0.1,
             max_grad_norm=1.0, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
-            dataloader_pin_memory=False, adam_beta2=0.95,
+            dataloader_pin_memory=False, adam_beta2=0.95, bf16=precision == "bf16",
         )  # fmt: skip
         model = transformers.GPT2LMHeadModel(config)
         transformers.Trainer(model=model, args=arguments, train_dataset=Rows(), callbacks=[Clock()]).train()
@@ -215,10 +220,11 @@ def contestant(name: str, shape: Shape, threads: int) -> None:
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    if name == "Trainer":
-        seconds = trainer_times(shape, shape.steps)
+    who, precision = name.split()
+    if who == "Trainer":
+        seconds = trainer_times(shape, shape.steps, precision)
     else:
-        step = plain_steps(shape) if name == "plain" else gpt2lab_steps(shape, "int8" if "int8" in name else "fp32")
+        step = (plain_steps if who == "plain" else gpt2lab_steps)(shape, precision)
         step()
         seconds = []
         for _ in range(shape.steps):
@@ -238,25 +244,35 @@ def measured(name: str, shape: str, threads: int) -> dict[str, Any]:
     return result
 
 
-def compare(key: str, threads: int, rounds: int) -> list[str]:
-    """Return the table rows of one shape."""
-    shape, speeds, peaks = SHAPES[key], {n: [] for n in NAMES}, dict.fromkeys(NAMES, 0)  # type: ignore[var-annotated]
+def compare(key: str, threads: int, rounds: int, names: Sequence[str]) -> list[str]:
+    """Return the table rows of one shape: the speeds, and their ratios to the others' of the same turn."""
+    shape = SHAPES[key]
+    speeds: dict[str, list[float]] = {name: [] for name in names}
+    peaks = dict.fromkeys(names, 0)
     for _ in range(rounds):
-        for name in NAMES:
+        for name in names:
             result = measured(name, key, threads)
             speeds[name].append(shape.tokens / statistics.median(result["seconds"]))
             peaks[name] = max(peaks[name], result["peak"])
             sys.stderr.write(f"{key}: {name} {speeds[name][-1]:,.0f} tokens/s, {result['peak'] / 1e9:.2f} GB\n")
+    others = [name for name in names if name in OTHERS]
     rows = []
-    for name in NAMES:
-        others = zip(speeds[name], speeds["Trainer"], speeds["plain"], strict=True)
-        faster = statistics.median(own / max(theirs, plain) for own, theirs, plain in others)
-        smaller = peaks[name] / min(peaks["Trainer"], peaks["plain"])
+    for name in names:
+        alike = [other for other in others if other.split()[1] == name.split()[1]]
         rows.append(
-            f"| {key} | {name} | {statistics.median(speeds[name]):,.0f} | {faster:.2f} x | "
-            f"{peaks[name] / 1e9:.2f} GB | {smaller:.2f} x |"
+            f"| {key} | {name} | {statistics.median(speeds[name]):,.0f} | {ratio(name, alike, speeds)} | "
+            f"{ratio(name, others, speeds)} | {peaks[name] / 1e9:.2f} GB | "
+            f"{peaks[name] / min(peaks[other] for other in others):.2f} x |"
         )
     return rows
+
+
+def ratio(name: str, others: Sequence[str], speeds: dict[str, list[float]]) -> str:
+    """Return how many times as fast `name` is as the best of `others`, by the median of turns; "–" for no others."""
+    if not others:
+        return "–"
+    turns = zip(speeds[name], *(speeds[other] for other in others), strict=True)
+    return f"{statistics.median(own / max(theirs) for own, *theirs in turns):.2f} x"
 
 
 def heading(threads: int, rounds: int) -> list[str]:
@@ -266,26 +282,28 @@ def heading(threads: int, rounds: int) -> list[str]:
     facts = Path("/proc/cpuinfo")
     lines = facts.read_text(encoding="utf-8").splitlines() if facts.exists() else []
     names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    shapes = "; ".join(
-        f"{key}: {s.n_layer} layers, width {s.n_embd}, window {s.window}, vocabulary {s.vocabulary}, "
+    units = "with" if torch.cpu._is_amx_tile_supported() else "without"
+    shapes = [
+        f"- {key}: {s.n_layer} layers, width {s.n_embd}, window {s.window}, vocabulary {s.vocabulary}, "
         f"{s.batch} rows a step, {s.rows} at a time"
         for key, s in SHAPES.items()
-    )
+    ]
     return [
         "# Benchmarks of training",
         "",
-        "Written by `benchmarks/training.py`: our loop (also with int8 products), transformers' Trainer and a plain",
-        f"loop in PyTorch, with AdamW, each in a process of its own, in turns, {rounds} rounds. All but the int8",
-        "row compute in float32. Speeds are medians; ratios are to the better of the two others within a round; memory",
-        "is the peak of the process.",
+        "Written by `benchmarks/training.py`: our loop, transformers' Trainer and a plain loop in PyTorch, with AdamW,",
+        f"each in a process of its own, in turns, {rounds} rounds. The precision is that of the products; weights,",
+        "sums and optimizer are float32 everywhere. Speeds are medians; ratios are to the best of the two others, once",
+        "of the same precision and once of any, and formed within a round; memory is the peak of the process, beside",
+        "the lowest of the others.",
         "",
-        f"{names[0] if names else platform.processor()}, {threads} threads; torch {torch.__version__}, "
+        f"{names[0] if names else platform.processor()} ({units} AMX), {threads} threads; torch {torch.__version__}, "
         f"transformers {transformers.__version__}.",
         "",
-        f"{shapes}.",
+        *shapes,
         "",
-        "| shape | loop | tokens/s | speed | peak memory | memory |",
-        "|---|---|---|---|---|---|",
+        "| shape | loop | tokens/s | beside the same precision | beside the best | peak memory | of the lowest |",
+        "|---|---|---|---|---|---|---|",
     ]
 
 
@@ -293,6 +311,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", default=";".join(SHAPES), help="names, with semicolons between them")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default=";".join(NAMES), help="contestants, with semicolons between them")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--contestant", choices=NAMES, help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path)
@@ -301,7 +320,7 @@ def main() -> None:
     if arguments.contestant:
         contestant(arguments.contestant, SHAPES[keys[0]], arguments.threads)
         return
-    rows = [row for key in keys for row in compare(key, arguments.threads, arguments.rounds)]
+    rows = [row for key in keys for row in compare(key, arguments.threads, arguments.rounds, arguments.only.split(";"))]
     text = "\n".join([*heading(arguments.threads, arguments.rounds), *rows, ""])
     sys.stdout.write(text)
     if arguments.output:
