@@ -102,7 +102,7 @@ def test_every_precision_of_the_engine_takes_part() -> None:
 
 def test_engines_are_chosen_by_name() -> None:
     names = [engine.name for engine in chosen(["openvino", "gpt2lab:int8"], ["openvino:fp32"])]
-    assert names == ["gpt2lab int8", "OpenVINO int8", "OpenVINO int4"]
+    assert names == ["gpt2lab int8", "OpenVINO bf16", "OpenVINO int8", "OpenVINO int4"]
     with pytest.raises(ValueError, match=r"'gptlab' is no engine; there are .*gpt2lab, gpt2lab:bf16, .*transformers"):
         chosen([], ["gptlab"])
 
