@@ -11,14 +11,15 @@ PROMPTS = ("The king", "In the garden", "Far away")
 
 async def write(lm: LanguageModel, scheduler: Scheduler, prompt: str, sample: int) -> None:
     ids = check_prompt(lm.tokenizer.encode(prompt), lm.config.vocab_size)
-    params = lm.defaults.replaced({"max_new_tokens": 30, "temperature": 0.8, "seed": 1})
+    stopped = prompt == "Far away"
+    params = lm.defaults.replaced({"max_new_tokens": 5000 if stopped else 30, "temperature": 0.8, "seed": 1})
     made: list[int] = []
     with scheduler.submit(Job(ids, params, sample)) as ticket:  # leaving the block stops the text
         async for part in ticket:
             made += part.ids
-            if prompt == "Far away" and len(made) >= 5:
+            if stopped and len(made) >= 5:
                 break
-    print(f"[{ticket.finish}] {prompt}{lm.tokenizer.decode(made)!r}")
+    print(f"[{ticket.finish}] {prompt}{lm.tokenizer.decode(made[:30])!r}")
 
 
 async def main() -> None:
