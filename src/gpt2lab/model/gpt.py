@@ -86,7 +86,7 @@ class Attention(nn.Module):
         b, t, c = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
         q, k, v = (
             part.view(b, t, self.n_head, -1).transpose(1, 2)  # (B, T, C) -> (B, H, T, D)
-            for part in qkv.split(c, dim=2)
+            for part in torch.split(qkv, c, dim=2)
         )
         past = 0
         if cache is not None:

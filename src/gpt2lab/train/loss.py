@@ -2,9 +2,10 @@
 
 For small widths and large vocabularies the logits are the largest tensor of a step. Here a few hundred rows at a time
 are turned into logits, loss and gradient, in one buffer that the next rows use again, so memory is O(chunk * V) and
-nothing is computed twice. A row's softmax is never normalised: its sum divides the (n, C) products instead.
+nothing is computed twice. A row's softmax is never normalised: its sum divides the (n, C) products instead. What is
+done number by number is done for as many rows as the caches hold.
 
-Legend: N predictions, n of them at a time, C width, V vocabulary.
+Legend: N predictions, n of them at a time, m of those in the caches, C width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -16,6 +17,12 @@ from torch import Tensor
 
 IGNORE = -100
 """The target of a position that has no loss, as in torch."""
+
+_CHUNK_BYTES = 2048
+"""Bytes that a token of the vocabulary has in the buffer of logits: 512 rows of float32, 1024 of bfloat16."""
+
+_CACHED = 1 << 19
+"""Logits that the caches of two cores hold as float32."""
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -34,16 +41,11 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             h, t = hidden[start : start + chunk], targets[start : start + chunk]  # (n, C), (n,)
             keep = (t != IGNORE).float().unsqueeze(1)  # (n, 1)
             index = t.clamp(min=0).unsqueeze(1)  # (n, 1)
-            product = torch.mm(h, head.t(), out=buffer[: len(t)])  # (n, V)
-            logits = product.float()  # the same buffer in float32, a copy in bfloat16
-            highest = logits.amax(1, keepdim=True)  # (n, 1)
-            chosen = logits.gather(1, index) - highest
-            exponentials = logits.sub_(highest).exp_()  # (n, V), the softmax times `mass`
-            mass = exponentials.sum(1, keepdim=True)  # (n, 1)
+            softmax = torch.mm(h, head.t(), out=buffer[: len(t)])  # (n, V), so far the logits
+            chosen, mass = _exponentiate(softmax, index)
             total += ((mass.log() - chosen) * keep).sum()
             if grad_hidden is None and grad_weight is None:
                 continue
-            softmax = exponentials if product is exponentials else product.copy_(exponentials)
             share = keep / mass  # (n, 1)
             if grad_hidden is not None:
                 part = torch.mm(softmax, head, out=grad_hidden[start : start + chunk])  # (n, C)
@@ -66,6 +68,24 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         )
 
 
+def _exponentiate(logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn logits (n, V) into the softmax times a number for each row, in place.
+
+    Returns the logits at `index` (n, 1), less the highest of their row, and the sums of the rows, both (n, 1) float32.
+    """
+    chosen, mass = logits.new_empty(2, *index.shape, dtype=torch.float32)
+    rows = max(1, _CACHED // logits.shape[1]) if logits.device.type == "cpu" else len(logits)
+    for start in range(0, len(logits), rows):
+        here = slice(start, start + rows)
+        part = logits[here].float()  # (m, V), the logits themselves or a copy
+        highest = part.amax(1, keepdim=True)  # (m, 1)
+        torch.sub(part.gather(1, index[here]), highest, out=chosen[here])
+        torch.sum(part.sub_(highest).exp_(), 1, keepdim=True, out=mass[here])
+        if part.dtype != logits.dtype:
+            logits[here] = part
+    return chosen, mass
+
+
 def _add_product(total: Tensor, softmax: Tensor, rows: Tensor) -> None:
     """Add softmax.T @ rows to the float32 `total`, whatever the type of the two."""
     if rows.dtype == total.dtype:
@@ -74,14 +94,16 @@ def _add_product(total: Tensor, softmax: Tensor, rows: Tensor) -> None:
         total.add_(softmax.t() @ rows)
 
 
-def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor, *, chunk: int = 512) -> Tensor:
+def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor, *, chunk: int | None = None) -> Tensor:
     """Return the summed cross-entropy in nats of `targets` (N) under logits hidden (N, C) @ weight.T (C, V).
 
     Rows whose target is `IGNORE` count nothing. One backward pass only; the gradients are those of the plain loss.
-    Products are in the type of `hidden`, sums in float32.
+    Products are in the type of `hidden`, sums in float32. `chunk` rows have logits at once.
     """
     if torch.is_autocast_enabled(hidden.device.type):
         hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
+    if chunk is None:
+        chunk = _CHUNK_BYTES // hidden.element_size()
     with torch.autocast(hidden.device.type, enabled=False):
         total: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, targets, chunk)  # type: ignore[no-untyped-call]
     return total

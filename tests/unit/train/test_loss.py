@@ -8,6 +8,7 @@ pytest.importorskip("torch", reason="training needs torch")
 
 import torch
 
+from gpt2lab.train import loss as chunked
 from gpt2lab.train.loss import IGNORE, cross_entropy_sum
 
 
@@ -25,6 +26,40 @@ def test_loss_and_gradients_equal_the_plain_ones(chunk: int, ignored: list[int])
     assert loss.item() == pytest.approx(plain.item(), rel=1e-5)
     for own, expected in zip(ours, torch.autograd.grad(2.5 * plain, [hidden, weight]), strict=True):
         torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("cached", [1, 60, 1 << 19])
+def test_what_the_caches_hold_changes_no_bit(cached: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(11, 5, generator=generator).bfloat16().requires_grad_()
+    weight = torch.randn(29, 5, generator=generator).requires_grad_()
+    targets = torch.randint(29, (11,), generator=generator)
+
+    def results() -> list[torch.Tensor]:
+        loss = cross_entropy_sum(hidden, weight, targets, chunk=7)
+        return [loss, *torch.autograd.grad(loss, [hidden, weight])]
+
+    expected = results()
+    monkeypatch.setattr(chunked, "_CACHED", cached)
+    assert all(torch.equal(a, b) for a, b in zip(results(), expected, strict=True))
+
+
+def test_half_precision_is_near_the_plain_loss() -> None:
+    generator = torch.Generator().manual_seed(0)
+    hidden, weight = (
+        torch.randn(300, 16, generator=generator),
+        torch.randn(50, 16, generator=generator).requires_grad_(),
+    )
+    targets = torch.randint(50, (300,), generator=generator)
+    half = hidden.bfloat16().requires_grad_()
+    loss = cross_entropy_sum(half, weight, targets)
+    plain = torch.nn.functional.cross_entropy(half.float() @ weight.t(), targets, reduction="sum")
+    assert loss.item() == pytest.approx(plain.item(), rel=2e-3)
+    for own, expected in zip(
+        torch.autograd.grad(loss, [half, weight]), torch.autograd.grad(plain, [half, weight]), strict=True
+    ):
+        assert own.dtype == expected.dtype
+        assert (own.float() - expected.float()).norm() < 0.02 * expected.float().norm()
 
 
 def test_huge_logits_do_not_overflow() -> None:
