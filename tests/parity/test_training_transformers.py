@@ -39,9 +39,7 @@ def our_loss(model: GPT, ids: torch.Tensor) -> torch.Tensor:
 def test_twenty_steps_of_the_124m_shape() -> None:
     ours, theirs = both(still(preset("gpt2")))
     reference = dict(theirs.named_parameters())
-    optimizers = [
-        torch.optim.SGD(model.parameters(), lr=0.01, fused=True) for model in (ours, theirs)
-    ]  # no state to hold
+    optimizers = [torch.optim.SGD(model.parameters(), lr=0.01, fused=True) for model in (ours, theirs)]
     ids = torch.randint(50257, (2, 17), generator=torch.Generator().manual_seed(1))
     losses = []
     for _ in range(20):

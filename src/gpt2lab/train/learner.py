@@ -75,7 +75,7 @@ class Learner:
             use_native(model, processes.device, self._type)
         self._module = _LossOf(task, self.model)
         processes.shard(self._module)
-        self.optimizers = build_optimizers(self.model, recipe.optimizer)
+        self.optimizers = build_optimizers(self.model, recipe.optimizer, self._type)
         self._shared = processes.share_gradients(self._module)
         self._scale = 0.0
 

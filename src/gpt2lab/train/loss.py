@@ -19,6 +19,9 @@ from gpt2lab.train.operations import exponentials_
 IGNORE = -100
 """The target of a position that has no loss, as in torch."""
 
+_CHUNK_BYTES = 2048
+"""Bytes that a token of the vocabulary has in the buffer of logits: 512 rows of float32, 1024 of bfloat16."""
+
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
     """Sum of -log p(target) over N rows, with the gradients made in the forward pass."""
@@ -36,13 +39,12 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             h, t = hidden[start : start + chunk], targets[start : start + chunk]  # (n, C), (n,)
             keep = (t != IGNORE).float().unsqueeze(1)  # (n, 1)
             index = t.clamp(min=0).unsqueeze(1)  # (n, 1)
-            product = torch.mm(h, head.t(), out=buffer[: len(t)])  # (n, V)
-            chosen = product.gather(1, index).float()  # (n, 1)
-            highest, mass = exponentials_(product)  # (n, 1); the softmax times `mass` takes the place of the logits
-            total += ((mass.log() + highest - chosen) * keep).sum()
+            softmax = torch.mm(h, head.t(), out=buffer[: len(t)])  # (n, V), so far the logits
+            chosen = softmax.gather(1, index).float()  # (n, 1)
+            highest, mass = exponentials_(softmax)  # (n, 1); the softmax times `mass` takes the place of the logits
+            total += ((mass.log() - (chosen - highest)) * keep).sum()
             if grad_hidden is None and grad_weight is None:
                 continue
-            softmax = product
             share = keep / mass  # (n, 1)
             if grad_hidden is not None:
                 part = torch.mm(softmax, head, out=grad_hidden[start : start + chunk])  # (n, C)
@@ -73,14 +75,16 @@ def _add_product(total: Tensor, softmax: Tensor, rows: Tensor) -> None:
         total.add_(softmax.t() @ rows)
 
 
-def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor, *, chunk: int = 512) -> Tensor:
+def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor, *, chunk: int | None = None) -> Tensor:
     """Return the summed cross-entropy in nats of `targets` (N) under logits hidden (N, C) @ weight.T (C, V).
 
     Rows whose target is `IGNORE` count nothing. One backward pass only; the gradients are those of the plain loss.
-    Products are in the type of `hidden`, sums in float32.
+    Products are in the type of `hidden`, sums in float32. `chunk` rows have logits at once.
     """
     if torch.is_autocast_enabled(hidden.device.type):
         hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
+    if chunk is None:
+        chunk = _CHUNK_BYTES // hidden.element_size()
     with torch.autocast(hidden.device.type, enabled=False):
         total: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, targets, chunk)  # type: ignore[no-untyped-call]
     return total

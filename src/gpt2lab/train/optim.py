@@ -20,11 +20,14 @@ _SCALARS = ("step",)
 """State that is one number a parameter."""
 
 
-def build_optimizers(model: nn.Module, recipe: OptimizerRecipe) -> list[torch.optim.Optimizer]:
+def build_optimizers(
+    model: nn.Module, recipe: OptimizerRecipe, products: torch.dtype | None = None
+) -> list[torch.optim.Optimizer]:
     """Return the optimizers of `model` together: each group holds its peak rate under "peak_lr".
 
     Matrices decay, gains, biases and embeddings of positions do not. With Muon, the matrices inside the blocks are
-    Muon's; embeddings, heads and everything one-dimensional are AdamW's. Raises `ConfigError` when all is frozen.
+    Muon's, which computes in the type `products`; embeddings, heads and everything one-dimensional are AdamW's. Raises
+    `ConfigError` when all is frozen.
     """
     hidden, decayed, plain = [], [], []
     for name, parameter in model.named_parameters():
@@ -45,7 +48,9 @@ def build_optimizers(model: nn.Module, recipe: OptimizerRecipe) -> list[torch.op
     ]
     optimizers: list[torch.optim.Optimizer] = [_for_all(groups, recipe)] if groups else []
     if hidden:
-        optimizers.append(Muon(hidden, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay))
+        optimizers.append(
+            Muon(hidden, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, products=products)
+        )
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak_lr"] = group["lr"]

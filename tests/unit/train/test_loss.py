@@ -27,6 +27,24 @@ def test_loss_and_gradients_equal_the_plain_ones(chunk: int, ignored: list[int])
         torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_half_precision_is_near_the_plain_loss() -> None:
+    generator = torch.Generator().manual_seed(0)
+    hidden, weight = (
+        torch.randn(300, 16, generator=generator),
+        torch.randn(50, 16, generator=generator).requires_grad_(),
+    )
+    targets = torch.randint(50, (300,), generator=generator)
+    half = hidden.bfloat16().requires_grad_()
+    loss = cross_entropy_sum(half, weight, targets)
+    plain = torch.nn.functional.cross_entropy(half.float() @ weight.t(), targets, reduction="sum")
+    assert loss.item() == pytest.approx(plain.item(), rel=2e-3)
+    for own, expected in zip(
+        torch.autograd.grad(loss, [half, weight]), torch.autograd.grad(plain, [half, weight]), strict=True
+    ):
+        assert own.dtype == expected.dtype
+        assert (own.float() - expected.float()).norm() < 0.02 * expected.float().norm()
+
+
 def test_huge_logits_do_not_overflow() -> None:
     hidden = torch.full((1, 1), 1e4, requires_grad=True)
     loss = cross_entropy_sum(hidden, torch.tensor([[1.0], [0.0]]), torch.tensor([1]))

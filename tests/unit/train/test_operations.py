@@ -39,11 +39,11 @@ def with_gradient(function: object, x: Tensor, upstream: Tensor) -> tuple[Tensor
 def test_gelu_and_its_gradient_are_torchs(kind: torch.dtype, near: float, shape: tuple[int, ...]) -> None:
     x, upstream = 3.0 * torch.randn(shape).to(kind), torch.randn(shape).to(kind)
     y, slope = with_gradient(NativeGelu(operations(), forbidden), x, upstream)
-    wanted, wanted_slope = with_gradient(lambda t: F.gelu(t, approximate="tanh"), x.float(), upstream.float())
+    wanted, wanted_slope = with_gradient(lambda t: F.gelu(t, approximate="tanh"), x.double(), upstream.double())
     assert y.dtype == slope.dtype == kind
     assert y.shape == x.shape
-    torch.testing.assert_close(y.float(), wanted, atol=near, rtol=near)
-    torch.testing.assert_close(slope.float(), wanted_slope, atol=near, rtol=near)
+    torch.testing.assert_close(y.double(), wanted, atol=near, rtol=near)
+    torch.testing.assert_close(slope.double(), wanted_slope, atol=near, rtol=near)
 
 
 def test_gelu_of_values_that_do_not_lie_side_by_side() -> None:

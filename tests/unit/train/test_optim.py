@@ -37,6 +37,26 @@ def test_orthogonalising_does_not_depend_on_the_size_of_the_gradient() -> None:
     assert torch.equal(orthogonalise(torch.zeros(3, 3)), torch.zeros(3, 3))
 
 
+def test_orthogonalising_in_bfloat16_is_near_and_leaves_the_type() -> None:
+    m = matrix(16, 24)
+    result = orthogonalise(m, products=torch.bfloat16)
+    assert result.dtype == torch.float32
+    assert not torch.equal(result, orthogonalise(m))
+    assert (result - orthogonalise(m)).norm() < 0.05 * result.norm()
+
+
+def test_muon_computes_in_the_type_of_the_products_and_keeps_its_state_in_float32() -> None:
+    model = GPT(CONFIG, torch.Generator().manual_seed(0))
+    recipe = OptimizerRecipe(name="muon", lr=1.0, weight_decay=0.0, momentum=0.0)
+    _, muon = build_optimizers(model, recipe, torch.bfloat16)
+    name, parameter = next((n, p) for n, p in model.named_parameters() if n.endswith("mlp.c_fc.weight"))
+    before, parameter.grad = parameter.detach().clone(), matrix(8, 32)
+    muon.step()
+    direction = orthogonalise(parameter.grad, products=torch.bfloat16) * 0.2 * 32**0.5
+    torch.testing.assert_close(before - parameter.detach(), direction, msg=name)
+    assert muon.state[parameter]["momentum"].dtype == torch.float32
+
+
 def test_muon_follows_its_definition_over_two_steps() -> None:
     start, gradients = matrix(6, 10, 1), [matrix(6, 10, 2), matrix(6, 10, 3)]
     parameter = torch.nn.Parameter(start.clone())
