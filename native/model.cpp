@@ -9,6 +9,7 @@ namespace {
 
 constexpr int kChunkRows = 512;   // tokens computed together; bounds the scratch memory of a prompt of any length
 constexpr double kRowCost = 0.25; // of one more row in a step, over that of the weights which all rows share; guides guessing alone
+constexpr int kFewForwards = 128;  // after which weights are worth a copy on huge pages: what it costs is lost by then
 constexpr int kPrivateRows = 4;   // up to here every thread normalises all rows for itself, which saves a barrier
 
 }  // namespace
@@ -143,6 +144,14 @@ void Model::forward(const std::vector<Span>& spans, const LogitsSink& sink, Hidd
     reserve(chunk.rows(), static_cast<int>(chunk.wanted.size()));
     team_.run([&](int rank) { run_chunk(rank, chunk, spans, sink, hidden); });
   }
+  settle();
+}
+
+// Moves some of the weights from a mapped file to huge pages, once it is clear that the model is here to work.
+void Model::settle() {
+  if (arena_.owned()) return;
+  if (forwards_ < kFewForwards && ++forwards_ == kFewForwards) pages_.plan(arena_.data(), arena_.size());
+  if (pages_.unfinished()) team_.run([&](int) { pages_.move(); });
 }
 
 void Model::run_chunk(int rank, const Chunk& chunk, const std::vector<Span>& spans, const LogitsSink& sink, Hidden hidden) {
