@@ -1,4 +1,4 @@
-"""Weights of a mapped file that move to huge pages while the model works: no bit changes, and the process does not grow."""
+"""Weights of a mapped file move to huge pages while the model works: no bit changes, and the process does not grow."""
 
 from __future__ import annotations
 
