@@ -21,6 +21,10 @@ from gpt2lab.cli.wording import os_error, with_flags
         ("the model's window of 64", "the model's window of 64"),
         ("device = 'x' cannot be used", "--device = 'x' cannot be used"),
         ("train.seed = -1 must not be negative.", "train.seed = -1 must not be negative."),
+        ("learning_rate = 0.0 must be positive.", "--learning-rate = 0.0 must be positive."),
+        ("optimizer = 'x' is not one of", "--optimizer = 'x' is not one of"),
+        ("patience needs something: give val_dataset", "patience needs something: give --val-dataset"),
+        ("Unknown key 'x'. Known keys: batch_size, seed.", "Unknown key 'x'. Known keys: batch_size, seed."),
         ("my_top_k_file does not exist.", "my_top_k_file does not exist."),
     ],
 )
