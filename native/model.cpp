@@ -10,6 +10,7 @@ namespace {
 constexpr int kChunkRows = 512;   // tokens computed together; bounds the scratch memory of a prompt of any length
 constexpr double kRowCost = 0.25; // of one more row in a step, over that of the weights which all rows share; guides guessing alone
 constexpr int kFewForwards = 128;  // after which weights are worth a copy on huge pages: what it costs is lost by then
+constexpr int kRowsAhead = 6;    // of a prompt's queries, keys and values, asked for before they are needed
 constexpr int kPrivateRows = 4;   // up to here every thread normalises all rows for itself, which saves a barrier
 
 }  // namespace
@@ -234,6 +235,9 @@ void Model::attention(int rank, int layer, int head, const Piece& piece, Cache& 
   const float* queries = qkv_.data() + piece.first_row * qkv_stride + head * head_dim;
   for (int i = 0; i < piece.count; ++i) {
     const float* row = queries + i * qkv_stride;
+    if (i + kRowsAhead < piece.count)  // a head's part of a row is too short for the processor to see the next one coming
+      for (int d = 0; d < head_dim; d += 16)
+        for (int part = 0; part < 3; ++part) __builtin_prefetch(row + kRowsAhead * qkv_stride + part * c + d);
     cache.write(kernels_, layer, head, piece.position + i, row + c, row + 2 * c, rounded_[static_cast<std::size_t>(rank)].data());
   }
   const auto attend = shape.bf16 ? kernels_.attend_bf16 : kernels_.attend_f32;
