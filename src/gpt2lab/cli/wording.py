@@ -35,6 +35,7 @@ _PLAIN = (
     "engine",
     "kind",
     "template",
+    "format",
 )
 
 _FLAGS = {**_RENAMED, **{name: "--" + name.replace("_", "-") for name in _UNDERSCORED}}
