@@ -13,6 +13,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 
 import gpt2lab._native as _native
+from gpt2lab.config import to_dict
 from gpt2lab.engine.params import SamplingParams
 from gpt2lab.engine.protocol import UNBOUNDED, Cache, Floats, Ids, TextSequence
 from gpt2lab.errors import ConfigError, nearest
@@ -127,6 +128,15 @@ class NativeBackend:
     def weight_bytes(self) -> int:
         """Bytes of packed weights, all of which one decoding step reads."""
         return int(self._model.weight_bytes)
+
+    def fingerprint(self) -> str:
+        """See `Backend.fingerprint`; equal for equal weights in equal precision, whoever packed them."""
+        from hashlib import blake2b
+
+        about = (self.precision, self.cache_precision, _native.packing_version, sorted(to_dict(self.config).items()))
+        digest = blake2b(repr(about).encode(), digest_size=16)
+        digest.update(self._model.packed)
+        return digest.hexdigest()
 
     def new_cache(self) -> Cache:
         """Return an empty cache."""

@@ -97,6 +97,9 @@ class Backend(Protocol):
     def description(self) -> str:
         """One line for people: precision, instruction set or device, threads."""
 
+    def fingerprint(self) -> str:
+        """Return a digest of the shape and of every weight as it is computed with, as 32 hexadecimal digits."""
+
     def new_cache(self) -> Cache:
         """Return an empty cache."""
 

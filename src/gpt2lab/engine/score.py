@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from gpt2lab.engine.params import check_whole
 from gpt2lab.engine.prefix import PrefixCache
 from gpt2lab.engine.protocol import Backend, Floats, Ids
+from gpt2lab.engine.windows import Window, check_stride, sliding
 from gpt2lab.errors import RequestError
 
 
@@ -18,7 +19,7 @@ class TokenScores:
     """For each of n tokens: log-probability, rank (0: the likeliest), entropy in nats of the distribution it was drawn
     from, and the likeliest ids with their log-probabilities (n, top).
 
-    A first token that nothing precedes has log-probability and entropy NaN and rank -1.
+    A first token that nothing precedes, and one that no window counts, has log-probability and entropy NaN and rank -1.
     """
 
     logprobs: Floats
@@ -62,12 +63,14 @@ def score_pieces(
     stride: int | None = None,
     top: int = 0,
     piece: int | None = None,
+    windows: Iterable[Window] | None = None,
 ) -> Generator[int, None, TokenScores]:
-    """Do what `score_ids` does, at most `piece` tokens (default: a window) between two yields of how many are done."""
+    """Do what `score_ids` does, at most `piece` tokens (default: a window) between two yields of how many are done.
+
+    `windows` over the predictions (one fewer than tokens without `context`) replace those that `stride` makes.
+    """
     n_positions, n = backend.config.n_positions, len(ids)
-    step = max(n_positions // 2, 1) if stride is None else stride
-    if isinstance(step, bool) or not isinstance(step, int) or not 1 <= step <= n_positions:
-        raise RequestError(f"stride = {stride!r} must be a whole number from 1 to the model's window of {n_positions}.")
+    step = check_stride(stride, n_positions)
     if top < 0:
         raise RequestError(f"top = {top} must not be negative.")
     top = min(top, backend.config.vocab_size)
@@ -83,20 +86,25 @@ def score_pieces(
     targets = ids[first:]
     most = n_positions if piece is None else piece
     check_whole("piece", most, 1)
-    start = done = 0
-    while done < len(targets):
+    for start, counted, full in sliding(len(targets), n_positions, step) if windows is None else windows:
         cache = backend.new_cache()
-        for at in range(start, done, most):  # what the window before has scored
-            backend.feed(cache, before[at : min(at + most, done)])
-            yield first + done
-        full = min(start + n_positions, len(targets))
-        while done < full:
-            end = min(done + most, full)
-            _put(scores, first + done, backend.score(cache, before[done:end], targets[done:end], top))
-            done = end
-            yield first + done
-        start = done - (n_positions - step)
+        for at in range(start, counted, most):  # what the windows before have scored
+            backend.feed(cache, before[at : min(at + most, counted)])
+            yield first + counted
+        for at in range(counted, full, most):
+            end = min(at + most, full)
+            _put(scores, first + at, backend.score(cache, before[at:end], targets[at:end], top))
+            yield first + end
     return scores
+
+
+def window_logprobs(backend: Backend, before: Ids, targets: Ids, window: Window) -> Floats:
+    """Return the log-probabilities, float32 (end - first,), of the targets that a window counts."""
+    start, first, end = window
+    cache = backend.new_cache()
+    if first > start:
+        backend.feed(cache, before[start:first])
+    return backend.score(cache, before[first:end], targets[first:end], 0)[0]
 
 
 def _put(scores: TokenScores, at: int, part: tuple[Floats, Ids, Floats, Ids, Floats]) -> None:

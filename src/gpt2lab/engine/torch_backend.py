@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import gpt2lab._native as _native
+from gpt2lab.config import to_dict
 from gpt2lab.engine.native import choose_isa, native_params
 from gpt2lab.engine.params import SamplingParams
 from gpt2lab.engine.protocol import UNBOUNDED, Cache, Floats, Ids, TextSequence
@@ -145,6 +146,16 @@ class TorchBackend:
     def description(self) -> str:
         """Precision and device."""
         return f"torch fp32, {self._device}"
+
+    def fingerprint(self) -> str:
+        """See `Backend.fingerprint`."""
+        from hashlib import blake2b
+
+        digest = blake2b(repr(("torch", sorted(to_dict(self.config).items()))).encode(), digest_size=16)
+        for name, tensor in sorted(self._model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.float().cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     def new_cache(self) -> Cache:
         """Return an empty cache."""

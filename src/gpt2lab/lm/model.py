@@ -268,7 +268,7 @@ class LanguageModel:
             ids = check_prompt(whole.ids, self.config.vocab_size)
             offsets = [(int(a), int(b)) for a, b in whole.char_spans]
         scores = score_ids(
-            self.backend, ids, context=self._bos() if bos else None, stride=stride, top=top, progress=progress
+            self.backend, ids, context=self.bos_id() if bos else None, stride=stride, top=top, progress=progress
         )
         listed = ids.tolist()
         return Score(
@@ -332,7 +332,8 @@ class LanguageModel:
             raise CheckpointError(f"{what} needs a tokenizer, but {self.source} has none; give token ids instead.")
         return self.tokenizer
 
-    def _bos(self) -> int:
+    def bos_id(self) -> int:
+        """Return the id that begins a text, GPT-2's <|endoftext|>; a model without one is a `RequestError`."""
         candidates = (self.config.bos_token_id, self.tokenizer.bos_id if self.tokenizer else None)
         for token in (*candidates, self.config.eos_token_id):
             if token is not None and 0 <= token < self.config.vocab_size:
@@ -350,7 +351,7 @@ class LanguageModel:
             several = len(token_ids) > 0 and isinstance(token_ids[0], (list, tuple, np.ndarray))
             return [(None, check_prompt(ids, vocab)) for ids in (token_ids if several else [token_ids])], several
         if prompt is None:
-            return [(None, check_prompt([self._bos()], vocab))], False
+            return [(None, check_prompt([self.bos_id()], vocab))], False
         several = not isinstance(prompt, str)
         texts: list[str] = [prompt] if isinstance(prompt, str) else list(prompt)
         if not texts:

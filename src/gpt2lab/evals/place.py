@@ -1,0 +1,134 @@
+"""Where the data of evaluations lie: files on this machine, and datasets on the Hugging Face hub.
+
+A task names the files it takes, by the names they have where they were published, and the dataset that holds the same.
+Files are looked for in one folder and, under the task's own name, one below. Of a dataset the hub's own Parquet form is
+fetched (its branch refs/convert/parquet), which is alike for every dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpt2lab.errors import DataError, MissingExtraError
+
+PARQUET_BRANCH = "refs/convert/parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class HubData:
+    """A split of a dataset on the hub: USER/NAME, configuration, split."""
+
+    repo: str
+    config: str
+    split: str
+
+    def __str__(self) -> str:
+        return f"{self.repo} ({self.config}, {self.split})"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder with data (None: no local files), and whether the hub may be asked.
+
+    `official`: refuse files whose counts or hash are not those published. `endpoint` replaces the hub's address.
+    """
+
+    folder: Path | None = None
+    offline: bool = False
+    official: bool = True
+    endpoint: str | None = None
+
+    def find(self, task: str, names: Sequence[str], hub: HubData | None) -> Path:
+        """Return the first of the files `names` that is there, or the dataset's Parquet file.
+
+        A name may hold folders. Raises `DataError` where neither is to be had.
+        """
+        if self.folder is not None:
+            if not self.folder.is_dir():
+                raise DataError(f"The data folder {self.folder} does not exist.")
+            for name in names:
+                for path in (self.folder / name, self.folder / task / name):
+                    if path.is_file():
+                        return path
+        looked = "no data folder was given" if self.folder is None else f"{self.folder} has none of {', '.join(names)}"
+        if hub is None:
+            raise DataError(f"The data of {task} are not here: {looked}. Put one of these files there: {names[0]}.")
+        if self.offline:
+            raise DataError(
+                f"The data of {task} are not here: {looked}, and the hub's {hub} may not be asked (offline). "
+                f"Give a folder with {names[0]}, or allow the network."
+            )
+        return self._fetch(task, hub, looked)
+
+    def _fetch(self, task: str, hub: HubData, looked: str) -> Path:
+        from huggingface_hub import errors, hf_hub_download
+
+        network: tuple[Any, ...] = (
+            errors.HfHubHTTPError.__bases__
+        )  # the root of the errors of the HTTP library behind it
+        try:
+            return Path(
+                hf_hub_download(
+                    hub.repo,
+                    f"{hub.config}/{hub.split}/0000.parquet",
+                    repo_type="dataset",
+                    revision=PARQUET_BRANCH,
+                    endpoint=self.endpoint,
+                )
+            )
+        except (errors.RepositoryNotFoundError, errors.EntryNotFoundError, errors.RevisionNotFoundError):
+            raise DataError(f"The data of {task} are not here ({looked}), and the hub has no {hub}.") from None
+        except (OSError, ValueError, *network) as error:
+            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise DataError(
+                f"The data of {task} are not here ({looked}), and the hub's {hub} could not be fetched: {first}"
+            ) from None
+
+
+def parquet_rows(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows of a Parquet file. Raises `DataError` for a damaged one or one without these columns."""
+    try:
+        import pyarrow
+        import pyarrow.parquet as parquet
+    except ImportError:
+        raise MissingExtraError("Reading datasets of the hub", "eval") from None
+    try:
+        with parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            if missing := [c for c in columns if c not in names]:
+                raise DataError(f"{path} has no column {missing[0]!r}; its columns are {', '.join(names)}.")
+            rows: list[dict[str, Any]] = file.read(columns=list(columns)).to_pylist()
+            return rows
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{path} is not a whole Parquet file: {str(error).splitlines()[0]}") from None
+
+
+def is_parquet(path: Path) -> bool:
+    """Tell whether a file is one of Parquet's, by its first bytes."""
+    with path.open("rb") as f:
+        return f.read(4) == b"PAR1"
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a UTF-8 file as it is, line ends included. Raises `DataError`."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}; it is damaged.") from None
+
+
+def expect(path: Path, found: dict[str, int], wanted: dict[str, int]) -> bool:
+    """Return whether counts are the published ones, for files of any origin."""
+    return all(found.get(name) == count for name, count in wanted.items())
+
+
+def refuse_counts(path: Path, found: dict[str, int], wanted: dict[str, int]) -> DataError:
+    """Return the error for a file whose counts are not the published ones."""
+    name = next(n for n, count in wanted.items() if found.get(n) != count)
+    return DataError(
+        f"{path} holds {found.get(name, 0):,} {name} where the official file has {wanted[name]:,}: it is damaged or "
+        "another file; fetch it again, or allow other data (--any-data)."
+    )

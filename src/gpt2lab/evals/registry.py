@@ -1,0 +1,57 @@
+"""The table of tasks and presets: a task's module is imported when the task is asked for.
+
+A module that the table names has a function `make(name, preset, place, settings)`, which returns the task called
+`name`; it raises `ConfigError` for a preset or a setting that the task does not have.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from gpt2lab.config import from_dict, to_dict
+from gpt2lab.errors import ConfigError, nearest
+from gpt2lab.evals.place import Place
+from gpt2lab.evals.task import Task
+
+PRESETS = {
+    "paper": "as the GPT-2 paper describes it (what it leaves open is said in docs/evaluation.md)",
+    "hf": "the recipe of transformers' documentation of perplexity",
+    "lm-eval": "EleutherAI's lm-eval 0.4",
+    "megatron": "the zero-shot evaluation of NVIDIA's Megatron-LM",
+}
+"""Names of the protocols; not every task has each."""
+
+TASKS: dict[str, tuple[str, str]] = {}
+"""Name of each task -> (its module in gpt2lab.evals, what it is in one line)."""
+
+S = TypeVar("S")
+
+
+def load_task(
+    name: str, *, preset: str | None = None, place: Place | None = None, settings: Mapping[str, Any] | None = None
+) -> Task[Any]:
+    """Return the task called `name`, with the settings of `preset` (None: its first one) and `settings` over them.
+
+    `place` says where its data lies. Raises `ConfigError`.
+    """
+    if name not in TASKS:
+        raise ConfigError(f"Unknown task {name!r}.{nearest(name, TASKS)} Tasks: {', '.join(TASKS)}.")
+    if preset is not None and preset not in PRESETS:
+        raise ConfigError(f"Unknown preset {preset!r}.{nearest(preset, PRESETS)} Presets: {', '.join(PRESETS)}.")
+    module = importlib.import_module(f"gpt2lab.evals.{TASKS[name][0]}")
+    task: Task[Any] = module.make(name, preset, place or Place(), dict(settings or {}))
+    return task
+
+
+def chosen(name: str, presets: Mapping[str, S], preset: str | None, settings: Mapping[str, Any]) -> tuple[str, S]:
+    """Return the preset's name and its settings with `settings` over them: what `make` does first.
+
+    `presets` holds a frozen dataclass for each preset that the task has, the usual one first.
+    """
+    wanted = next(iter(presets)) if preset is None else preset
+    if wanted not in presets:
+        raise ConfigError(f"{name} has no preset {wanted!r}; it has {', '.join(presets)}.")
+    base = presets[wanted]
+    return wanted, from_dict(type(base), {**to_dict(base), **settings}, where=name)

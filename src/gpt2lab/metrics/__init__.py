@@ -1,0 +1,1 @@
+"""Figures made of numbers and texts; knows no model and no data."""
