@@ -17,7 +17,8 @@ _RENAMED = {
 }
 _UNDERSCORED = ("batch_size", "top_k", "top_p", "top_p_rule", "min_p", "typical_p", "repetition_penalty",
                 "no_repeat_ngram_size", "num_beams", "length_penalty", "max_time", "vocab_size", "min_frequency",
-                "validation_share", "vocabulary_every", "vocabulary_bytes", "drop_contaminated")  # fmt: skip
+                "validation_share", "vocabulary_every", "vocabulary_bytes", "drop_contaminated",
+                "max_length")  # fmt: skip
 _PLAIN = (
     "temperature",
     "seed",
@@ -36,6 +37,7 @@ _PLAIN = (
     "kind",
     "template",
     "format",
+    "floor",
 )
 
 _FLAGS = {**_RENAMED, **{name: "--" + name.replace("_", "-") for name in _UNDERSCORED}}

@@ -76,6 +76,7 @@ def test_pieces_of_a_word_are_hidden_together(objective: str) -> None:
             assert all(hidden[first:last])
             assert last - first <= 10
     assert len(seen) > 5
+    assert any(hidden[1] for hidden in seen)
 
 
 def test_masked_alone_may_hide_half_a_word() -> None:
