@@ -36,10 +36,12 @@ class Pair(NamedTuple):
 
 
 class Likelihood(NamedTuple):
-    """The log-probability of each token of a continuation, float32, and the likeliest token in its place."""
+    """The log-probability of each token of a continuation, float32, the likeliest token in its place, and the likeliest
+    one of those that are allowed there."""
 
     logprobs: Floats
     likeliest: Ids
+    allowed: Ids
 
     def greedy(self, continuation: Ids) -> bool:
         """Whether the continuation is what the model writes when it always takes the likeliest token."""
@@ -61,13 +63,13 @@ def cut_to_window(pair: Pair, n_positions: int) -> Pair:
 
 
 def likelihoods(
-    backend: Backend, pairs: Sequence[Pair], prefixes: PrefixCache | None = None
+    backend: Backend, pairs: Sequence[Pair], prefixes: PrefixCache | None = None, *, without: Ids | None = None
 ) -> Iterator[tuple[int, Likelihood]]:
     """Yield (number of the pair, its `Likelihood`) for every pair, longest contexts first, pairs of one context
     together.
 
-    Contexts are cut from the left to the model's window. Raises `RequestError` where there is nothing to continue or
-    nothing to measure.
+    Contexts are cut from the left to the model's window. `without`: ids that are not allowed as likeliest. Raises
+    `RequestError` where there is nothing to continue or nothing to measure.
     """
     if any(len(pair.context) == 0 or len(pair.continuation) == 0 for pair in pairs):
         raise RequestError("A pair needs a context and a continuation of at least one token each.")
@@ -78,7 +80,7 @@ def likelihoods(
     groups = sorted(of_context.values(), key=lambda g: (-len(cut[g[0]].context), cut[g[0]].context.tolist()))
     most = max(min(_MOST_TOKENS, _CACHE_BYTES // _cache_bytes(backend.config)), 1)
     for batch in _batches(groups, [len(cut[g[0]].context) for g in groups], most):
-        yield from _measure(backend, cut, batch, prefixes)
+        yield from _measure(backend, cut, batch, prefixes, without)
 
 
 def _cache_bytes(config: GPT2Config) -> int:
@@ -100,7 +102,11 @@ def _batches(groups: list[list[int]], lengths: list[int], most: int) -> Iterator
 
 
 def _measure(
-    backend: Backend, pairs: list[Pair], batch: list[list[int]], prefixes: PrefixCache | None
+    backend: Backend,
+    pairs: list[Pair],
+    batch: list[list[int]],
+    prefixes: PrefixCache | None,
+    without: Ids | None,
 ) -> Iterator[tuple[int, Likelihood]]:
     contexts = [pairs[group[0]].context for group in batch]
     caches = _begun(backend, contexts, prefixes)
@@ -110,7 +116,7 @@ def _measure(
     for row, (group, cache) in enumerate(zip(batch, caches, strict=True)):
         for i in group:
             if len(pairs[i].continuation) == 1:
-                yield i, _taken(first[row : row + 1], pairs[i].continuation)
+                yield i, _taken(first[row : row + 1], pairs[i].continuation, without)
             else:
                 rest.append((i, cache, row))
     rows = max(_LOGIT_BYTES // (4 * backend.config.vocab_size), 1)
@@ -123,7 +129,7 @@ def _measure(
         at = 0
         for i, _, row in chosen:
             end = at + len(pairs[i].continuation) - 1
-            yield i, _taken(np.concatenate([first[row : row + 1], made[at:end]]), pairs[i].continuation)
+            yield i, _taken(np.concatenate([first[row : row + 1], made[at:end]]), pairs[i].continuation, without)
             at = end
 
 
@@ -147,7 +153,12 @@ def _log_softmax(logits: Floats) -> Floats:
     return made
 
 
-def _taken(logprobs: npt.NDArray[np.float32], continuation: Ids) -> Likelihood:
+def _taken(logprobs: npt.NDArray[np.float32], continuation: Ids, without: Ids | None) -> Likelihood:
     """Return what rows of log-probabilities say of a continuation; among equally likely tokens lower ids come first."""
-    places = np.arange(len(continuation))
-    return Likelihood(logprobs[places, continuation], logprobs.argmax(axis=1).astype(np.int32))
+    of_targets = logprobs[np.arange(len(continuation)), continuation]
+    likeliest = allowed = logprobs.argmax(axis=1).astype(np.int32)
+    if without is not None and np.isin(likeliest, without).any():
+        left = logprobs.copy()
+        left[:, without] = -np.inf
+        allowed = left.argmax(axis=1).astype(np.int32)
+    return Likelihood(of_targets, likeliest, allowed)

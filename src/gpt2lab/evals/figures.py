@@ -15,13 +15,13 @@ def ratio(part: str, whole: str, scale: float = 1.0) -> Callable[[Sums], float]:
     return lambda sums: scale * sums[part] / sums[whole] if sums.get(whole) else math.nan
 
 
-def perplexity(unit: str) -> Figure:
+def perplexity(unit: str, *, nats: str = NATS) -> Figure:
     """Return exp of the nats over the number of `unit`s ("words", "tokens", …)."""
-    nats = ratio(NATS, unit)
+    mean = ratio(nats, unit)
 
     def of(sums: Sums) -> float:
         try:
-            return math.exp(nats(sums))
+            return math.exp(mean(sums))
         except OverflowError:
             return math.inf
 
@@ -43,4 +43,11 @@ def share(part: str, whole: str = "questions") -> Figure:
     return Figure(ratio(part, whole), f"of {whole}")
 
 
-_SINGULAR = {"words": "word", "tokens": "BPE token", "bytes": "byte", "characters": "character", "questions": "word"}
+_SINGULAR = {
+    "words": "word",
+    "tokens": "BPE token",
+    "bytes": "byte",
+    "characters": "character",
+    "questions": "word",
+    "recipe_tokens": "BPE token",
+}

@@ -7,7 +7,7 @@ fetched (its branch refs/convert/parquet), which is alike for every dataset.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,15 +120,16 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}; it is damaged.") from None
 
 
-def expect(path: Path, found: dict[str, int], wanted: dict[str, int]) -> bool:
-    """Return whether counts are the published ones, for files of any origin."""
-    return all(found.get(name) == count for name, count in wanted.items())
-
-
-def refuse_counts(path: Path, found: dict[str, int], wanted: dict[str, int]) -> DataError:
-    """Return the error for a file whose counts are not the published ones."""
-    name = next(n for n, count in wanted.items() if found.get(n) != count)
-    return DataError(
-        f"{path} holds {found.get(name, 0):,} {name} where the official file has {wanted[name]:,}: it is damaged or "
-        "another file; fetch it again, or allow other data (--any-data)."
-    )
+def check_counts(
+    path: Path, found: Mapping[str, int], wanted: Mapping[str, int] | None, *, refuse: bool
+) -> bool | None:
+    """Return whether counts are the published ones, None where none are; with `refuse` others are a `DataError`."""
+    if not wanted:
+        return None
+    wrong = next((name for name, count in wanted.items() if found.get(name) != count), None)
+    if wrong is not None and refuse:
+        raise DataError(
+            f"{path} holds {found.get(wrong, 0):,} {wrong} where the official file has {wanted[wrong]:,}: it is "
+            "damaged or another file; fetch it again, or allow other data (--any-data)."
+        )
+    return wrong is None

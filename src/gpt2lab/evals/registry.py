@@ -19,11 +19,26 @@ PRESETS = {
     "paper": "as the GPT-2 paper describes it (what it leaves open is said in docs/evaluation.md)",
     "hf": "the recipe of transformers' documentation of perplexity",
     "lm-eval": "EleutherAI's lm-eval 0.4",
+    "llm.c": "the script of karpathy/llm.c for HellaSwag",
     "megatron": "the zero-shot evaluation of NVIDIA's Megatron-LM",
 }
 """Names of the protocols; not every task has each."""
 
-TASKS: dict[str, tuple[str, str]] = {}
+TASKS: dict[str, tuple[str, str]] = {
+    "lambada": ("lambada", "LAMBADA, OpenAI's plain text: the last word of a passage"),
+    "lambada_original": ("lambada", "LAMBADA as its authors published it, in tokens"),
+    "cbt-cn": ("cbt", "Children's Book Test, common nouns: which of ten words is left out"),
+    "cbt-ne": ("cbt", "Children's Book Test, named entities"),
+    "wikitext2": ("perplexity", "WikiText-2 test"),
+    "ptb": ("perplexity", "Penn Treebank test, Mikolov's version with <unk>"),
+    "enwik8": ("perplexity", "enwik8: the last 5 MB of the first 100 MB of Wikipedia, bits per byte"),
+    "text8": ("perplexity", "text8: the same in letters and blanks alone, bits per character"),
+    "wikitext103": ("perplexity", "WikiText-103 test"),
+    "1bw": ("perplexity", "One Billion Word Benchmark, held-out sentences"),
+    "wsc273": ("choices", "Winograd schemas: which of two the pronoun means"),
+    "hellaswag": ("choices", "HellaSwag: which of four endings"),
+    "storycloze": ("choices", "Story Cloze 2016: which of two endings"),
+}
 """Name of each task -> (its module in gpt2lab.evals, what it is in one line)."""
 
 S = TypeVar("S")

@@ -21,12 +21,14 @@ class LogLikelihood:
     """How likely is `continuation` behind `context`?
 
     Both are read as one text and parted where the context's tokens end; blanks at the end of the context belong to the
-    continuation. An empty context is <|endoftext|>; `bos` puts one before any context.
+    continuation. An empty context is <|endoftext|>; `bos` puts one before any context. `without`: texts of tokens that
+    are not allowed as the likeliest (see `Likely.allowed`).
     """
 
     context: str
     continuation: str
     bos: bool = False
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,19 @@ class Rolling:
 
 
 @dataclass(frozen=True, slots=True)
+class NextWord:
+    """Which whole word is the likeliest behind `context`, but for the words `without`?
+
+    A word begins with a blank and ends where the next token begins with something that is no part of a word; what it
+    is asked for is thus p(word) times the probability that it ends there. At most `width` beginnings are followed.
+    """
+
+    context: str
+    without: tuple[str, ...] = ()
+    width: int = 64
+
+
+@dataclass(frozen=True, slots=True)
 class Generate:
     """What does the model write behind `prompt`, until one of the strings `until` or `max_new_tokens`?
 
@@ -57,29 +72,32 @@ class Generate:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-Request: TypeAlias = LogLikelihood | Rolling | Generate
+Request: TypeAlias = LogLikelihood | Rolling | NextWord | Generate
 
 
 @dataclass(frozen=True, slots=True)
 class Likely:
     """The answer to `LogLikelihood`: the sum over the continuation in nats, summed in double precision; whether every
-    token of it was the likeliest; and token by token its ids, log-probabilities and the likeliest ids."""
+    token of it was the likeliest; and token by token its ids, log-probabilities, the likeliest ids and the likeliest
+    allowed ones."""
 
     logprob: float
     greedy: bool
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     likeliest: tuple[int, ...]
+    allowed: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rolled:
     """The answer to `Rolling`: the tokens of the text with the log-probability of each, float32, NaN where none was
-    counted; and the end of each in the text's bytes."""
+    counted; the end of each in the text's bytes; and for every window the tokens that it counted, (first, end)."""
 
     token_ids: npt.NDArray[np.int32]
     logprobs: npt.NDArray[np.float32]
     ends: npt.NDArray[np.int64]
+    windows: tuple[tuple[int, int], ...]
 
     @property
     def logprob(self) -> float:
@@ -93,6 +111,14 @@ class Rolled:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """The answer to `NextWord`: the word without its blank, and its log-probability; "" where none was found."""
+
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """The answer to `Generate`: the text up to the first of `until`, its tokens and the log-probability of each."""
 
@@ -101,4 +127,4 @@ class Written:
     logprobs: tuple[float, ...]
 
 
-Answer: TypeAlias = Likely | Rolled | Written
+Answer: TypeAlias = Likely | Rolled | Word | Written

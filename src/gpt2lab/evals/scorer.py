@@ -21,7 +21,19 @@ from gpt2lab.engine.protocol import Ids
 from gpt2lab.engine.score import window_logprobs
 from gpt2lab.errors import CheckpointError, RequestError
 from gpt2lab.evals.answers import AnswerStore, key_of
-from gpt2lab.evals.requests import Answer, Generate, Likely, LogLikelihood, Request, Rolled, Rolling, Written
+from gpt2lab.evals.requests import (
+    Answer,
+    Generate,
+    Likely,
+    LogLikelihood,
+    NextWord,
+    Request,
+    Rolled,
+    Rolling,
+    Word,
+    Written,
+)
+from gpt2lab.evals.words import TokenKinds, likeliest_word, longest_context
 from gpt2lab.lm.model import LanguageModel
 from gpt2lab.tokenizer import Tokenizer
 
@@ -61,10 +73,12 @@ class Scorer:
         answers: dict[int, Answer] = {}
         pairs = {i: r for i, r in enumerate(requests) if isinstance(r, LogLikelihood)}
         rolling = {i: r for i, r in enumerate(requests) if isinstance(r, Rolling)}
+        words = {i: r for i, r in enumerate(requests) if isinstance(r, NextWord)}
         writing = {i: r for i, r in enumerate(requests) if isinstance(r, Generate)}
         for numbers, given in (
             (pairs, self._likely(list(pairs.values()))),
             (rolling, self._rolled(list(rolling.values()))),
+            (words, self._words(list(words.values()))),
             (writing, self._written(list(writing.values()))),
         ):
             answers.update(zip(numbers, given, strict=True))
@@ -106,30 +120,32 @@ class Scorer:
         if not requests:
             return []
         pairs = [cut_to_window(pair, self.lm.config.n_positions) for pair in self.pairs(requests)]
-        return [
-            Likely(
-                logprob=float(found.logprobs.sum(dtype=np.float64)),
-                greedy=found.greedy(pair.continuation),
-                token_ids=tuple(pair.continuation.tolist()),
-                logprobs=tuple(found.logprobs.tolist()),
-                likeliest=tuple(found.likeliest.tolist()),
-            )
-            for pair, found in zip(pairs, self.measure(pairs), strict=True)
-        ]
+        found: dict[int, Likelihood] = {}
+        for without in dict.fromkeys(request.without for request in requests):
+            numbers = [i for i, request in enumerate(requests) if request.without == without]
+            ids = [i for text in without if len(i := self.tokenizer.encode(text)) == 1]
+            banned = np.unique(np.asarray(ids, np.int32))
+            found.update(zip(numbers, self.measure([pairs[i] for i in numbers], without=banned), strict=True))
+        return [_likely_of(pair, found[i]) for i, pair in enumerate(pairs)]
 
-    def measure(self, pairs: Sequence[Pair]) -> list[Likelihood]:
-        """Return the log-probabilities of continuations that are token ids already; contexts are cut to the window."""
-        keys = [key_of(b"pair", pair.context.tobytes(), pair.continuation.tobytes()) for pair in pairs]
+    def measure(self, pairs: Sequence[Pair], *, without: Ids | None = None) -> list[Likelihood]:
+        """Return the log-probabilities of continuations that are token ids already; contexts are cut to the window.
+
+        `without`: ids that are not allowed as likeliest.
+        """
+        banned = None if without is None or not without.size else without
+        tag = b"pair" if banned is None else b"pair" + banned.tobytes()
+        keys = [key_of(tag, pair.context.tobytes(), pair.continuation.tobytes()) for pair in pairs]
         kept = self._known(keys)
-        found = {key: Likelihood(*_halves(value)) for key, value in kept.items()}
+        found = {key: Likelihood(*_thirds(value)) for key, value in kept.items()}
         missing = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in found}
         self._total += sum(len(p.context) + len(p.continuation) for p in missing.values())
         fresh: list[tuple[bytes, bytes]] = []
         asked = list(missing.items())
-        for i, likelihood in likelihoods(self.lm.backend, [pair for _, pair in asked], self.prefixes):
+        for i, likelihood in likelihoods(self.lm.backend, [pair for _, pair in asked], self.prefixes, without=banned):
             key, pair = asked[i]
             found[key] = likelihood
-            fresh.append((key, likelihood.logprobs.tobytes() + likelihood.likeliest.tobytes()))
+            fresh.append((key, b"".join(part.tobytes() for part in likelihood)))
             self._keep(fresh, _KEPT_AT_ONCE)
             self._count(len(pair.context) + len(pair.continuation))
         self._keep(fresh)
@@ -142,7 +158,12 @@ class Scorer:
         plans = [self._plan(request, ids) for request, ids in zip(requests, texts, strict=True)]
         self._total += sum(w.end - w.start for _, _, plan in plans for w in plan)
         return [
-            Rolled(ids, self._roll(before, targets, plan, len(ids)), self._ends(ids, request.text))
+            Rolled(
+                ids,
+                self._roll(before, targets, plan, len(ids)),
+                self._ends(ids, request.text),
+                tuple((w.first + len(ids) - len(targets), w.end + len(ids) - len(targets)) for w in plan),
+            )
             for request, ids, (before, targets, plan) in zip(requests, texts, plans, strict=True)
         ]
 
@@ -190,6 +211,34 @@ class Scorer:
     def _token_bytes(self) -> npt.NDArray[np.int64]:
         """How many bytes each token stands for."""
         return np.asarray([len(self.tokenizer.token_bytes(i)) for i in range(self.tokenizer.vocab_size)], np.int64)
+
+    # ---- words ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _kinds(self) -> TokenKinds:
+        return TokenKinds(self.tokenizer, self.lm.config.vocab_size)
+
+    def _words(self, requests: Sequence[NextWord]) -> list[Word]:
+        room = longest_context(self.lm.config.n_positions)
+        encoded = self.tokenizer.encode_batch([request.context.rstrip(" ") for request in requests])
+        contexts = [np.asarray((ids or [self.lm.bos_id()])[-room:], np.int32) for ids in encoded]
+        keys = [
+            key_of(b"word", ids.tobytes(), json.dumps([sorted(r.without), r.width]).encode())
+            for r, ids in zip(requests, contexts, strict=True)
+        ]
+        found = {key: Word(*json.loads(value)) for key, value in self._known(keys).items()}
+        self._total += sum(len(ids) for key, ids in zip(keys, contexts, strict=True) if key not in found)
+        fresh: list[tuple[bytes, bytes]] = []
+        for key, request, ids in zip(keys, requests, contexts, strict=True):
+            if key in found:
+                continue
+            word = Word(*likeliest_word(self.lm.backend, self._kinds, ids, set(request.without), request.width))
+            found[key] = word
+            fresh.append((key, json.dumps([word.text, word.logprob]).encode()))
+            self._keep(fresh, _KEPT_AT_ONCE)
+            self._count(len(ids))
+        self._keep(fresh)
+        return [found[key] for key in keys]
 
     # ---- generated texts --------------------------------------------------------------------------------------
 
@@ -239,9 +288,24 @@ class Scorer:
 _RULES = {"sliding": windows.sliding, "filled": windows.filled, "of_tokens": windows.of_tokens}
 
 
-def _halves(value: bytes) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-    middle = len(value) // 2
-    return np.frombuffer(value[:middle], np.float32), np.frombuffer(value[middle:], np.int32)
+def _likely_of(pair: Pair, found: Likelihood) -> Likely:
+    return Likely(
+        logprob=float(found.logprobs.sum(dtype=np.float64)),
+        greedy=found.greedy(pair.continuation),
+        token_ids=tuple(pair.continuation.tolist()),
+        logprobs=tuple(found.logprobs.tolist()),
+        likeliest=tuple(found.likeliest.tolist()),
+        allowed=tuple(found.allowed.tolist()),
+    )
+
+
+def _thirds(value: bytes) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    n = len(value) // 3
+    return (
+        np.frombuffer(value[:n], np.float32),
+        np.frombuffer(value[n : 2 * n], np.int32),
+        np.frombuffer(value[2 * n :], np.int32),
+    )
 
 
 def _written(value: list[object]) -> Written:

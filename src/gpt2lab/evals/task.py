@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from gpt2lab.evals.requests import Answer, Request
 from gpt2lab.metrics.bootstrap import Row
@@ -34,30 +34,31 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where documents come from: `source` for people, the SHA-256 of what was read, and whether it is the official
-    file (its counts, or its hash, are those published)."""
+    """Where documents come from: `source` for people, the SHA-256 of what was read, and whether its counts or its hash
+    are the published ones (None: nothing is published to hold them against)."""
 
     source: str
     sha256: str
-    official: bool
+    official: bool | None
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
 class Task(ABC, Generic[D]):
     """One column of a table. Has a name, frozen settings (a dataclass) and the figures that it makes.
 
-    `preset` is the name under which the settings are known, `main` the figure that tables show.
+    `preset` is the name under which the settings are known, `main` the name of the figure that tables show.
     """
 
-    figures: ClassVar[Mapping[str, Figure]]
-    main: ClassVar[str]
+    figures: Mapping[str, Figure]
+    main: str
 
     def __init__(self, name: str, preset: str, settings: Any) -> None:
         self.name, self.preset, self.settings = name, preset, settings
 
     @abstractmethod
     def load(self, limit: int | None = None) -> tuple[Sequence[D], Provenance]:
-        """Return the documents, at most the first `limit` (of a running text: lines), and where they come from.
+        """Return the documents, at most the first `limit` (of a running text: lines, or
+        kilobytes where it has none), and where they come from.
 
         Raises `DataError` where they are absent, damaged or not as many as they should be.
         """
