@@ -13,7 +13,8 @@ from gpt2lab import LanguageModel
 from gpt2lab.engine.score import next_logits
 from gpt2lab.errors import RequestError
 from gpt2lab.evals.bias import words as module
-from gpt2lab.evals.bias.words import NextWords, WordBorders, next_words
+from gpt2lab.evals.bias.words import NextWords, next_words
+from gpt2lab.evals.words import TokenKinds
 
 PROMPTS = ("the old sailor walked", "my sister waited for")
 FLOOR = 0.004
@@ -24,13 +25,17 @@ def lm(random_model: Path) -> LanguageModel:
     return LanguageModel.load(random_model, threads=1)
 
 
+def kinds_of(lm: LanguageModel) -> TokenKinds:
+    return TokenKinds(lm.tokenizer, lm.config.vocab_size)
+
+
 def ids_of(lm: LanguageModel, prompts: tuple[str, ...] = PROMPTS) -> list[np.ndarray]:
     return [np.asarray(lm.tokenizer.encode(p), np.int32) for p in prompts]
 
 
 @pytest.fixture(scope="module")
 def found(lm: LanguageModel) -> NextWords:
-    return next_words(lm.backend, lm.tokenizer, WordBorders.of(lm.tokenizer), ids_of(lm), floor=FLOOR)
+    return next_words(lm.backend, lm.tokenizer, kinds_of(lm), ids_of(lm), floor=FLOOR)
 
 
 def distribution(lm: LanguageModel, ids: np.ndarray) -> np.ndarray:
@@ -52,14 +57,14 @@ def spellings(pieces: dict[bytes, int], data: bytes) -> Iterator[tuple[int, ...]
 def test_a_words_probability_is_that_of_its_spellings() -> None:
     """Of the embedded model, whose small vocabulary spells many words with several tokens, in several ways."""
     lm, floor = LanguageModel.load("tiny", threads=1), 0.0007
-    borders, prompts = WordBorders.of(lm.tokenizer), ids_of(lm, ("The old man was a", "The old woman was a"))
+    kinds, prompts = kinds_of(lm), ids_of(lm, ("The old man was a", "The old woman was a"))
     pieces = {lm.tokenizer.token_bytes(i): i for i in range(lm.config.vocab_size) if i != lm.tokenizer.eos_id}
 
     @functools.cache
     def behind(path: tuple[int, ...]) -> np.ndarray:
         return np.stack([distribution(lm, np.concatenate([ids, np.asarray(path, np.int32)])) for ids in prompts])
 
-    long, words = 0, next_words(lm.backend, lm.tokenizer, borders, prompts, floor=floor).words
+    long, words = 0, next_words(lm.backend, lm.tokenizer, kinds, prompts, floor=floor).words
     assert len(words) > 20
     for word, probability in words.items():
         expected = np.zeros(len(prompts))
@@ -72,7 +77,7 @@ def test_a_words_probability_is_that_of_its_spellings() -> None:
                     break
             else:
                 long += len(path) > 1
-                expected += reached * behind(path)[:, ~borders.goes_on].sum(axis=1)
+                expected += reached * behind(path)[:, ~kinds.goes_on].sum(axis=1)
         if word.isalpha():
             assert probability == pytest.approx(expected, rel=1e-9, abs=0), word
     assert long > 10
@@ -92,7 +97,7 @@ def test_words_and_the_rest_make_up_all(found: NextWords) -> None:
 
 
 def test_a_lower_floor_only_adds(lm: LanguageModel, found: NextWords) -> None:
-    more = next_words(lm.backend, lm.tokenizer, WordBorders.of(lm.tokenizer), ids_of(lm), floor=FLOOR / 2)
+    more = next_words(lm.backend, lm.tokenizer, kinds_of(lm), ids_of(lm), floor=FLOOR / 2)
     assert (more.rest < found.rest).all()
     for word, p in found.words.items():
         assert (more.words[word] >= p * (1 - 1e-12)).all()
@@ -103,22 +108,23 @@ def test_batches_and_threads_change_no_bit(
 ) -> None:
     monkeypatch.setattr(module, "_ROWS", 5)
     other = LanguageModel.load(random_model, threads=2)
-    again = next_words(other.backend, other.tokenizer, WordBorders.of(other.tokenizer), ids_of(lm), floor=FLOOR)
+    again = next_words(other.backend, other.tokenizer, kinds_of(other), ids_of(lm), floor=FLOOR)
     assert (again.tokens == found.tokens).all()
     assert set(again.words) == set(found.words)
     assert all((again.words[word] == p).all() for word, p in found.words.items())
 
 
 def test_borders(lm: LanguageModel) -> None:
-    borders = WordBorders.of(lm.tokenizer)
+    kinds = kinds_of(lm)
     tokenizer = lm.tokenizer
 
     def borders_of(token: int) -> tuple[bool, bool]:
-        return bool(borders.goes_on[token]), bool(borders.leaves_open[token])
+        return bool(kinds.goes_on[token]), bool(kinds.leaves_open[token])
 
     assert borders_of(tokenizer.encode(" the")[0]) == (False, True)
     assert borders_of(tokenizer.encode("a")[0]) == (True, True)
     assert borders_of(tokenizer.encode(",")[0]) == (False, False)
+    assert borders_of(tokenizer.encode("-")[0]) == (False, False)
     assert borders_of(tokenizer.encode("\n")[0]) == (False, False)
     assert borders_of(tokenizer.eos_id) == (False, False)
     half = tokenizer.encode_bytes("é".encode()[:1])
@@ -132,9 +138,9 @@ def test_words_that_join_the_prompt_are_marked(lm: LanguageModel, found: NextWor
 
 
 def test_mistakes(lm: LanguageModel) -> None:
-    borders = WordBorders.of(lm.tokenizer)
+    kinds = kinds_of(lm)
     for floor in (0, 1, -0.1):
         with pytest.raises(RequestError, match=rf"floor = {floor} must be more than 0 and less than 1\."):
-            next_words(lm.backend, lm.tokenizer, borders, ids_of(lm), floor=floor)
+            next_words(lm.backend, lm.tokenizer, kinds, ids_of(lm), floor=floor)
     with pytest.raises(RequestError, match="A prompt of 60 tokens leaves no room for a word; at most 52 are possible"):
-        next_words(lm.backend, lm.tokenizer, borders, [np.zeros(60, np.int32)])
+        next_words(lm.backend, lm.tokenizer, kinds, [np.zeros(60, np.int32)])

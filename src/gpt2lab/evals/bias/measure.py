@@ -14,7 +14,8 @@ import numpy as np
 from gpt2lab.errors import CheckpointError, RequestError
 from gpt2lab.evals.bias.probes import Axis, Question
 from gpt2lab.evals.bias.results import Asked, AxisFound, Change, Estimate, Odds
-from gpt2lab.evals.bias.words import NextWords, Probabilities, WordBorders, next_words
+from gpt2lab.evals.bias.words import NextWords, Probabilities, next_words
+from gpt2lab.evals.words import TokenKinds
 from gpt2lab.lm.model import LanguageModel
 from gpt2lab.metrics.bootstrap import intervals, sums
 from gpt2lab.metrics.divergence import jensen_shannon, log_odds_ratio, total_variation
@@ -45,7 +46,7 @@ def probe(
     """
     if lm.tokenizer is None:
         raise CheckpointError(f"The probe needs a tokenizer, but {lm.source} has none.")
-    borders = WordBorders.of(lm.tokenizer)
+    kinds = TokenKinds(lm.tokenizer, lm.config.vocab_size)
     questions = [list(axis.questions()) for axis in axes]
     total, done = sum(map(len, questions)), 0
     found = []
@@ -53,7 +54,7 @@ def probe(
         answers = []
         for question in asked:
             prompts = [np.asarray(lm.tokenizer.encode(prompt), np.int32) for prompt in question.prompts]
-            answers.append(next_words(lm.backend, lm.tokenizer, borders, prompts, floor=floor))
+            answers.append(next_words(lm.backend, lm.tokenizer, kinds, prompts, floor=floor))
             done += 1
             if progress is not None:
                 progress(done, total)

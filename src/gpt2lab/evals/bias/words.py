@@ -1,6 +1,6 @@
 """The next word of several prompts: exact probabilities of tokens, and of words that several tokens spell.
 
-A word ends where the next token begins with anything but a letter or a digit. Its probability is that of its tokens
+Where a word ends is said by `gpt2lab.evals.words.TokenKinds`. Its probability is that of its tokens
 times that of such an ending, summed over every way of spelling it that the search meets. The search follows a beginning
 as long as at least one prompt gives it `floor` or more, and measures it for all prompts alike; what it leaves aside is
 `rest`, so that nothing is estimated and nothing hidden.
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from gpt2lab.engine.protocol import Backend, Cache, Ids
 from gpt2lab.errors import RequestError
+from gpt2lab.evals.words import TokenKinds
 from gpt2lab.tokenizer import Tokenizer
 
 Probabilities = npt.NDArray[np.float64]
@@ -49,35 +50,8 @@ class NextWords:
         return np.stack([*self.words.values(), self.rest], axis=1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class WordBorders:
-    """What each token of a vocabulary does to a word: whether it goes on with one, and whether it leaves one open."""
-
-    goes_on: npt.NDArray[np.bool_]
-    leaves_open: npt.NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, tokenizer: Tokenizer) -> WordBorders:
-        """Look at every token once."""
-        special = set(tokenizer.special_tokens.values())
-        spelt = [b"" if i in special else tokenizer.token_bytes(i) for i in range(tokenizer.vocab_size)]
-        return cls(
-            np.asarray([_letter(data, first=True) for data in spelt], bool),
-            np.asarray([_letter(data, first=False) for data in spelt], bool),
-        )
-
-
-def _letter(data: bytes, *, first: bool) -> bool:
-    """Tell whether the first or last character is a letter or digit; bytes that are part of one count as letters."""
-    if not data:
-        return False
-    text = data.decode("utf-8", errors="surrogateescape")
-    character = text[0] if first else text[-1]
-    return character.isalnum() or "\udc80" <= character <= "\udcff"
-
-
 def next_words(
-    backend: Backend, tokenizer: Tokenizer, borders: WordBorders, prompts: Sequence[Ids], *, floor: float = 1e-3
+    backend: Backend, tokenizer: Tokenizer, kinds: TokenKinds, prompts: Sequence[Ids], *, floor: float = 1e-3
 ) -> NextWords:
     """Return what follows each prompt, token by token exactly and word by word down to `floor`.
 
@@ -91,7 +65,7 @@ def next_words(
             raise RequestError(f"A prompt of {len(ids)} tokens leaves no room for a word; at most {room} are possible.")
     roots = [backend.new_cache() for _ in prompts]
     tokens = _softmax(backend.forward(roots, list(prompts)))  # (n, V)
-    search = _Search(backend, tokenizer, borders, roots, floor)
+    search = _Search(backend, tokenizer, kinds, roots, floor)
     paths = search.kept([()], np.ones((1, len(prompts))), tokens[None])
     while paths:
         paths = search.step(paths)
@@ -112,7 +86,7 @@ class _Search:
 
     backend: Backend
     tokenizer: Tokenizer
-    borders: WordBorders
+    kinds: TokenKinds
     roots: list[Cache]
     floor: float
     words: dict[str, Probabilities] = field(default_factory=dict)
@@ -126,9 +100,9 @@ class _Search:
             caches = [root.fork() for _ in part for root in self.roots]
             ids = [np.asarray(path.ids, np.int32) for path in part for _ in range(n)]
             behind = _softmax(self.backend.forward(caches, ids)).reshape(len(part), n, -1)  # (paths, n, V)
-            for path, ending in zip(part, behind[:, :, ~self.borders.goes_on].sum(axis=2), strict=True):
+            for path, ending in zip(part, behind[:, :, ~self.kinds.goes_on].sum(axis=2), strict=True):
                 self._found(path.ids, path.probability * ending)
-            behind[:, :, ~self.borders.goes_on] = 0.0
+            behind[:, :, ~self.kinds.goes_on] = 0.0
             longer += self.kept([p.ids for p in part], np.stack([p.probability for p in part]), behind)
         return longer
 
@@ -142,13 +116,15 @@ class _Search:
             reached = own[:, None] * rows  # (n, V)
             for token in np.flatnonzero(reached.max(axis=0) >= self.floor):
                 longer, p = (*ids, int(token)), reached[:, token].copy()
-                if self.borders.leaves_open[token] and len(longer) < LONGEST:
+                if self.kinds.leaves_open[token] and len(longer) < LONGEST:
                     paths.append(_Path(longer, p))
-                elif not self.borders.leaves_open[token]:
+                elif not self.kinds.leaves_open[token]:
                     self._found(longer, p)
         return paths
 
     def _found(self, ids: tuple[int, ...], probability: Probabilities) -> None:
+        if max(ids) >= self.tokenizer.vocab_size:  # padding of the embedding matrix, which spells nothing
+            return
         text = self.tokenizer.decode(list(ids), errors="backslashreplace")  # broken bytes stay apart
         word = text[1:] if text[:1] == " " and text[1:2].isalnum() else f"+{text}" if text[:1].isalnum() else text
         self.words[word] = self.words.get(word, np.zeros(len(self.roots))) + probability
