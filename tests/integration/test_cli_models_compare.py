@@ -40,6 +40,10 @@ def test_masks_of_an_objective_and_of_a_model(command, tmp_path: Path) -> None:
         "permutation-content",
     ]
     assert command("models", "--masks", "xlnet", "--seed", "5").out != both
+    (forward, backward) = json.loads(command("models", "--masks", "elmo", "--sentence", "I am", "--json").out)
+    assert forward == {"objective": "causal", "rows": ["I", "am"], "columns": ["I", "am"], "targets": ["am", None],
+                       "mask": [[1, 0], [1, 1]]}  # fmt: skip
+    assert backward["mask"] == [[1, 1], [0, 1]]
     picture = tmp_path / "mask.svg"
     assert command("models", "--masks", "gpt2", "--format", "svg", "-o", picture) == (0, "", "")
     assert picture.read_text(encoding="utf-8").startswith("<svg ")
@@ -50,6 +54,7 @@ def test_masks_of_an_objective_and_of_a_model(command, tmp_path: Path) -> None:
     [
         (["--sort", "date"], "--sort goes with --compare or --masks; give one of these too."),
         (["--descending"], "--descending goes with --compare or --masks; give one of these too."),
+        (["--compare", "--json", "--format", "csv"], "--json and --format csv exclude each other; give one of them."),
         (["--compare", "--sort", "dat"], "'dat' is not a column. Did you mean 'date'? Columns: name, "),
         (["--compare", "--format", "pdf"], "--format = 'pdf' is not one of text, markdown, csv, json, html."),
         (

@@ -35,7 +35,7 @@ def write_table(
 
 
 def draw_masks(name: str, *, sentence: str | None, seed: int, form: str | None, output: str | None) -> None:
-    """Draw the masks of an objective or of a model's objectives; SVG takes one at a time. Raises `ConfigError`."""
+    """Draw the masks of an objective or of a model's objectives, or write them as JSON. Raises `ConfigError`."""
     from gpt2lab.evals.survey import drawing, entries, masks
     from gpt2lab.evals.survey.tables import SENTENCE
 
@@ -43,9 +43,18 @@ def draw_masks(name: str, *, sentence: str | None, seed: int, form: str | None, 
     if form == "svg" and len(names) > 1:
         raise ConfigError(f"{name} has several masks; an SVG holds one of {', '.join(names)}: choose with --masks.")
     tokens = sentence.split() if sentence is not None else SENTENCE
-    drawn = [drawing.draw(masks.pattern(n, tokens, seed=seed), cast("drawing.Form", form or "text")) for n in names]
+    patterns = [masks.pattern(n, tokens, seed=seed) for n in names]
+    if form == "json":
+        values = [
+            {"objective": p.objective, "rows": p.rows, "columns": p.columns, "targets": p.targets,
+             "mask": p.mask.astype(int).tolist()}
+            for p in patterns
+        ]  # fmt: skip
+        text = console.to_json(values, indent=2, for_stdout=output in (None, console.STDIN)) + "\n"
+    else:
+        text = "\n".join(drawing.draw(p, cast("drawing.Form", form or "text")) for p in patterns)
     with console.open_output(output) as f:
-        f.write("\n".join(drawn))
+        f.write(text)
 
 
 def _masks_of(name: str, known: Any, objectives: list[str]) -> list[str]:

@@ -44,7 +44,7 @@ def models(
         Option(
             "--format",
             metavar="NAME",
-            help="With --compare: text, markdown, csv, json or html; with --masks: text or svg.",
+            help="With --compare: text, markdown, csv, json or html; with --masks: text, svg or json.",
         ),
     ] = None,
     masks: Annotated[
@@ -73,12 +73,15 @@ def models(
     from gpt2lab.cli import comparison, console
     from gpt2lab.cli.loading import expanded
 
+    if as_json and form not in (None, "json"):
+        raise ConfigError(f"--json and --format {form} exclude each other; give one of them.")
     if masks is not None:
-        comparison.draw_masks(masks, sentence=sentence, seed=seed, form=form, output=output)
+        wanted = "json" if as_json else form
+        comparison.draw_masks(masks, sentence=sentence, seed=seed, form=wanted, output=output)
     elif compare:
         comparison.write_table(
             conditions or [], sort=sort, descending=descending, columns=columns,
-            form="json" if as_json and form is None else form, output=output,
+            form="json" if as_json else form, output=output,
         )  # fmt: skip
     elif given := comparison.first_given(
         {"--filter": conditions, "--sort": sort, "--descending": descending, "--columns": columns, "--format": form,
