@@ -21,7 +21,7 @@ _UNDERSCORED = ("batch_size", "top_k", "top_p", "top_p_rule", "min_p", "typical_
                 "learning_rate", "run_name", "restore_from", "checkpoint_dir", "warmup_steps", "freeze_layers",
                 "lora_rank", "lora_alpha", "save_every", "max_checkpoints", "sample_every", "sample_length",
                 "sample_num", "sample_dir", "val_dataset", "val_share", "val_every", "val_batch_count",
-                "val_batch_size", "only_train_transformer_layers")  # fmt: skip
+                "val_batch_size", "only_train_transformer_layers", "max_length")  # fmt: skip
 _PLAIN = (
     "temperature",
     "seed",
@@ -45,6 +45,8 @@ _PLAIN = (
     "dropout",
     "patience",
     "overwrite",
+    "format",
+    "floor",
 )
 
 _FLAGS = {**_RENAMED, **{name: "--" + name.replace("_", "-") for name in _UNDERSCORED}}
