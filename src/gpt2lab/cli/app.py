@@ -15,6 +15,7 @@ COMMANDS = {
     "generate": "Continue a prompt, or write from nothing.",
     "interactive": "Answer prompts one after another.",
     "score": "Measure how well a model expects a text, token by token.",
+    "eval": "Evaluate a model by the protocols in use.",
     "bias": "Measure what a model expects of groups of people.",
     "tokenizer": "Train a vocabulary, or turn text into token ids and back.",
     "models": "List the models there are and where they lie.",

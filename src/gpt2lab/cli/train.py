@@ -12,6 +12,7 @@ from gpt2lab.errors import ConfigError
 EXAMPLES = examples(
     "gpt2lab train recipes/tiny.toml --set train.max_minutes=5",
     "gpt2lab train --resume runs/tiny",
+    "gpt2lab train recipes/tiny.toml --eval wikitext2 --eval-data corpora --eval-limit 500",
     "gpt2lab generate --model runs/tiny",
 )
 
@@ -25,6 +26,21 @@ def train(
         Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe; may be given several times."),
     ] = None,
     resume: Annotated[str | None, Option("--resume", metavar="RUN", help="Go on with the run in this folder.")] = None,
+    eval_tasks: Annotated[
+        str | None,
+        Option(
+            "--eval", metavar="TASKS", help="Evaluate on the way, as gpt2lab eval does; the metrics get the figures."
+        ),
+    ] = None,
+    eval_every: Annotated[
+        int | None, Option("--eval-every", metavar="N", min=1, help="Steps between. Default: with every validation.")
+    ] = None,
+    eval_data: Annotated[
+        str | None, Option("--eval-data", metavar="DIR", help="Folder with the files of the tasks.")
+    ] = None,
+    eval_limit: Annotated[
+        int | None, Option("--eval-limit", metavar="N", min=1, help="Only the first N documents of each task.")
+    ] = None,
 ) -> None:
     """Train a model by a recipe, or go on with a run.
 
@@ -38,7 +54,14 @@ def train(
 
     if recipe is None and resume is None:
         raise ConfigError("Give a recipe, or a run to go on with: gpt2lab train RECIPE, or gpt2lab train --resume RUN.")
-    trainer = training.train(recipe, overrides=assignments or (), resume=resume)
+    begin = None
+    if eval_tasks is not None:
+        from gpt2lab.cli.eval import load_tasks
+        from gpt2lab.evals.training import Evaluations
+
+        wanted = load_tasks(eval_tasks, data=eval_data)
+        begin = Evaluations(wanted, every=eval_every, limit=eval_limit).begin
+    trainer = training.train(recipe, overrides=assignments or (), resume=resume, begin=begin)
     if not trainer.processes.is_main:
         return
 

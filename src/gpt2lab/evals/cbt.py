@@ -48,13 +48,13 @@ class Cloze:
     answer: str
 
 
-PRESETS: Mapping[str, CbtSettings] = {"paper": CbtSettings()}
 _KINDS = {"cbt-cn": "CN", "cbt-ne": "NE"}
+PRESETS: Mapping[str, Mapping[str, CbtSettings]] = {name: {"paper": CbtSettings()} for name in _KINDS}
 
 
 def make(name: str, preset: str | None, place: Place, settings: Mapping[str, Any]) -> Task[Cloze]:
     """Return one of the two tests; see `gpt2lab.evals.registry`."""
-    preset, config = chosen(name, PRESETS, preset, settings)
+    preset, config = chosen(name, PRESETS[name], preset, settings)
     return Cbt(name, preset, config, place)
 
 
@@ -72,7 +72,7 @@ class Cbt(Task[Cloze]):
         """See `Task.load`."""
         kind, split = _KINDS[self.name], self.settings.split
         file = f"cbtest_{kind}_{'valid_2000ex' if split == 'validation' else 'test_2500ex'}.txt"
-        path = self._place.find(self.name, (file, f"CBTest/data/{file}"), HubData("cam-cst/cbt", kind, split))
+        path = self._place.find("cbt", (file, f"CBTest/data/{file}"), HubData("cam-cst/cbt", kind, split))
         documents = _from_parquet(path) if is_parquet(path) else _from_text(path)
         counts = {"questions": len(documents)}
         official = check_counts(path, counts, {"questions": COUNTS[split]}, refuse=self._place.official)

@@ -39,7 +39,7 @@ class Text:
 class Corpus:
     """Files of a corpus: names they have, the hub's dataset and its column of lines, the published counts.
 
-    last: the bytes at the end of the file that are the test, of a file of `whole` bytes.
+    last: the bytes at the end of the file that are the test, of a file of `whole` bytes. origin: where the files are.
     """
 
     files: tuple[str, ...]
@@ -49,6 +49,7 @@ class Corpus:
     counts: Mapping[str, int] = field(default_factory=dict)
     whole: int | None = None
     last: int | None = None
+    origin: str = ""
 
 
 KILOBYTE = 1024
@@ -78,15 +79,24 @@ CORPORA = {
         column="sentence",
         counts={"lines": 3761, "words with one end mark a line": 82_430},
     ),
-    "enwik8": Corpus(("enwik8", "enwik8.zip", "enwik5"), whole=100_000_000, last=5_000_000),
-    "text8": Corpus(("text8", "text8.zip"), whole=100_000_000, last=5_000_000),
+    "enwik8": Corpus(
+        ("enwik8", "enwik8.zip", "enwik5"),
+        whole=100_000_000,
+        last=5_000_000,
+        origin="http://mattmahoney.net/dc/enwik8.zip",
+    ),
+    "text8": Corpus(
+        ("text8", "text8.zip"), whole=100_000_000, last=5_000_000, origin="http://mattmahoney.net/dc/text8.zip"
+    ),
     "1bw": Corpus(
         (
             "news.en.heldout-00000-of-00050",
             "1-billion-word-language-modeling-benchmark-r13output/heldout-monolingual.tokenized.shuffled/"
             "news.en.heldout-00000-of-00050",
         ),
+        HubData("billion-word-benchmark/lm1b", "plain_text", "test"),
         margin=False,
+        origin="https://www.statmt.org/lm-benchmark/",
     ),
 }
 """The corpora by name. Counts: Merity et al. 2017 (WikiText), Mikolov et al. 2010 (the Penn Treebank), Mahoney (enwik8
@@ -96,7 +106,7 @@ and text8: the last 5,000,000 bytes are the test)."""
 def load_lines(name: str, place: Place, limit: int | None) -> tuple[list[str], Provenance]:
     """Return the first `limit` lines of a corpus without their ends. Raises `DataError`."""
     corpus = CORPORA[name]
-    path = place.find(name, corpus.files, corpus.hub)
+    path = place.find(name, corpus.files, corpus.hub, origin=corpus.origin)
     if is_parquet(path):
         rows = [row[corpus.column] for row in parquet_rows(path, [corpus.column])]
         lines = [_line(row, corpus.margin) for row in rows]
@@ -126,7 +136,7 @@ def words_of(line: str) -> int:
 def load_bytes(name: str, place: Place, limit: int | None) -> tuple[bytes, Provenance]:
     """Return the test part of a corpus that is counted in bytes: its first `limit` kilobytes. Raises `DataError`."""
     corpus = CORPORA[name]
-    path = place.find(name, corpus.files, corpus.hub)
+    path = place.find(name, corpus.files, corpus.hub, origin=corpus.origin)
     data = _unzipped(path) if zipfile.is_zipfile(path) else path.read_bytes()
     wanted = {"bytes": corpus.whole} if corpus.whole else {}
     official = check_counts(path, {"bytes": len(data)}, wanted, refuse=place.official)

@@ -113,7 +113,7 @@ class Lambada(Task[str]):
 
     def load(self, limit: int | None = None) -> tuple[Sequence[str], Provenance]:
         """See `Task.load`."""
-        path = self._place.find(self.name, _FILES[self.name], _HUB[self.name])
+        path = self._place.find("lambada", _FILES[self.name], _HUB[self.name])
         texts = _passages(path)
         official = check_counts(path, {"passages": len(texts)}, {"passages": COUNT}, refuse=self._place.official)
         return texts[:limit], Provenance(str(path), sha256_of(path), official, {"passages": len(texts)})

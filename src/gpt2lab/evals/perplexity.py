@@ -37,20 +37,21 @@ class TextSettings:
 
     corpus: one of gpt2lab.evals.corpora. written: "text" (our de-tokenizer, which can be undone), "tokens" (as the file
     has it), "megatron" and "lm-eval" (their de-tokenizers), "joined" (the hub's rows with two line ends between them,
-    as transformers' page has it). together: what is read as one text. stride: tokens by which windows move (None: a
-    whole window). bos: read after <|endoftext|>. rule: see gpt2lab.engine.windows. unit: what the main figure counts.
+    as transformers' page has it). together: what is read as one text. stride: tokens by which windows move ("half" a
+    window; None: a whole one). bos: read after <|endoftext|>. rule: see gpt2lab.engine.windows. unit: what the main
+    figure counts.
     """
 
     corpus: str
     written: Written = "text"
     together: Literal["corpus", "pages", "lines"] = "corpus"
-    stride: int | None = None
+    stride: int | Literal["half"] | None = None
     bos: bool = True
     rule: Rule = "sliding"
     unit: Unit = "words"
 
     def __post_init__(self) -> None:
-        if self.stride is not None and self.stride < 1:
+        if isinstance(self.stride, int) and self.stride < 1:
             raise ConfigError(f"stride = {self.stride} must be at least 1.")
         if self.corpus not in corpora.CORPORA:
             raise ConfigError(f"corpus = {self.corpus!r} is not one of {', '.join(corpora.CORPORA)}.")
@@ -78,8 +79,8 @@ PRESETS: Mapping[str, Mapping[str, TextSettings]] = {
         "paper": replace(_WIKI2, corpus="ptb"),
         "megatron": replace(_WIKI2, corpus="ptb", **_MEGATRON),
     },
-    "enwik8": {"paper": TextSettings(corpus="enwik8", written="tokens", stride=512, unit="bytes")},
-    "text8": {"paper": TextSettings(corpus="text8", written="tokens", stride=512, unit="characters")},
+    "enwik8": {"paper": TextSettings(corpus="enwik8", written="tokens", stride="half", unit="bytes")},
+    "text8": {"paper": TextSettings(corpus="text8", written="tokens", stride="half", unit="characters")},
     "1bw": {"paper": TextSettings(corpus="1bw", together="lines")},
 }
 

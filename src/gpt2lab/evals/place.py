@@ -1,8 +1,8 @@
 """Where the data of evaluations lie: files on this machine, and datasets on the Hugging Face hub.
 
 A task names the files it takes, by the names they have where they were published, and the dataset that holds the same.
-Files are looked for in one folder and, under the task's own name, one below. Of a dataset the hub's own Parquet form is
-fetched (its branch refs/convert/parquet), which is alike for every dataset.
+Files are looked for in one folder: below it under the task's own name, then in itself. Of a dataset the hub's own
+Parquet form is fetched (its branch refs/convert/parquet), which is alike for every dataset.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from typing import Any
 from gpt2lab.errors import DataError, MissingExtraError
 
 PARQUET_BRANCH = "refs/convert/parquet"
+
+
+class MissingDataError(DataError):
+    """The data of a task are neither in the folder that was given nor to be had from the hub."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,49 +45,57 @@ class Place:
     official: bool = True
     endpoint: str | None = None
 
-    def find(self, task: str, names: Sequence[str], hub: HubData | None) -> Path:
+    def find(self, task: str, names: Sequence[str], hub: HubData | None, *, origin: str = "") -> Path:
         """Return the first of the files `names` that is there, or the dataset's Parquet file.
 
-        A name may hold folders. Raises `DataError` where neither is to be had.
+        A name may hold folders; `origin` says where the files are published. Raises `MissingDataError` where nothing
+        is to be had.
         """
         if self.folder is not None:
             if not self.folder.is_dir():
                 raise DataError(f"The data folder {self.folder} does not exist.")
             for name in names:
-                for path in (self.folder / name, self.folder / task / name):
+                for path in (self.folder / task / name, self.folder / name):
                     if path.is_file():
                         return path
         looked = "no data folder was given" if self.folder is None else f"{self.folder} has none of {', '.join(names)}"
+        published = f"; it is published at {origin}" if origin else ""
         if hub is None:
-            raise DataError(f"The data of {task} are not here: {looked}. Put one of these files there: {names[0]}.")
+            raise MissingDataError(
+                f"The data of {task} are not here: {looked}. "
+                f"Put {names[0]} into a folder and name that (--data){published}."
+            )
         if self.offline:
-            raise DataError(
+            raise MissingDataError(
                 f"The data of {task} are not here: {looked}, and the hub's {hub} may not be asked (offline). "
                 f"Give a folder with {names[0]}, or allow the network."
             )
         return self._fetch(task, hub, looked)
 
     def _fetch(self, task: str, hub: HubData, looked: str) -> Path:
-        from huggingface_hub import errors, hf_hub_download
+        from huggingface_hub import (
+            errors,
+            get_hf_file_metadata,
+            hf_hub_download,
+            hf_hub_url,
+            try_to_load_from_cache,
+        )
 
+        name = f"{hub.config}/{hub.split}/0000.parquet"
+        where: Any = {"repo_type": "dataset", "revision": PARQUET_BRANCH}
         network: tuple[Any, ...] = (
             errors.HfHubHTTPError.__bases__
         )  # the root of the errors of the HTTP library behind it
         try:
-            return Path(
-                hf_hub_download(
-                    hub.repo,
-                    f"{hub.config}/{hub.split}/0000.parquet",
-                    repo_type="dataset",
-                    revision=PARQUET_BRANCH,
-                    endpoint=self.endpoint,
-                )
-            )
-        except (errors.RepositoryNotFoundError, errors.EntryNotFoundError, errors.RevisionNotFoundError):
-            raise DataError(f"The data of {task} are not here ({looked}), and the hub has no {hub}.") from None
+            if isinstance(here := try_to_load_from_cache(hub.repo, name, **where), str):
+                return Path(here)
+            get_hf_file_metadata(hf_hub_url(hub.repo, name, endpoint=self.endpoint, **where))  # fails at once, unlike:
+            return Path(hf_hub_download(hub.repo, name, endpoint=self.endpoint, **where))
+        except (errors.RepositoryNotFoundError, errors.RemoteEntryNotFoundError, errors.RevisionNotFoundError):
+            raise MissingDataError(f"The data of {task} are not here ({looked}), and the hub has no {hub}.") from None
         except (OSError, ValueError, *network) as error:
             first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise DataError(
+            raise MissingDataError(
                 f"The data of {task} are not here ({looked}), and the hub's {hub} could not be fetched: {first}"
             ) from None
 

@@ -1,7 +1,8 @@
 """The table of tasks and presets: a task's module is imported when the task is asked for.
 
-A module that the table names has a function `make(name, preset, place, settings)`, which returns the task called
-`name`; it raises `ConfigError` for a preset or a setting that the task does not have.
+A module that the table names has `PRESETS`: for each of its tasks the settings by preset, the usual one first; and a
+function `make(name, preset, place, settings)`, which returns the task called `name` and raises `ConfigError` for a
+preset or a setting that the task does not have.
 """
 
 from __future__ import annotations
@@ -58,13 +59,22 @@ def load_task(
 
     `place` says where its data lies. Raises `ConfigError`.
     """
-    if name not in TASKS:
-        raise ConfigError(f"Unknown task {name!r}.{nearest(name, TASKS)} Tasks: {', '.join(TASKS)}.")
+    module = _module(name)
     if preset is not None and preset not in PRESETS:
         raise ConfigError(f"Unknown preset {preset!r}.{nearest(preset, PRESETS)} Presets: {', '.join(PRESETS)}.")
-    module = importlib.import_module(f"gpt2lab.evals.{TASKS[name][0]}")
     task: Task[Any] = module.make(name, preset, place or Place(), dict(settings or {}))
     return task
+
+
+def presets_of(name: str) -> list[str]:
+    """Return the presets that a task has, the usual one first. Raises `ConfigError`."""
+    return list(_module(name).PRESETS[name])
+
+
+def _module(name: str) -> Any:
+    if name not in TASKS:
+        raise ConfigError(f"Unknown task {name!r}.{nearest(name, TASKS)} Tasks: {', '.join(TASKS)}.")
+    return importlib.import_module(f"gpt2lab.evals.{TASKS[name][0]}")
 
 
 def chosen(name: str, presets: Mapping[str, S], preset: str | None, settings: Mapping[str, Any]) -> tuple[str, S]:

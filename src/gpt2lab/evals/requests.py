@@ -35,13 +35,14 @@ class LogLikelihood:
 class Rolling:
     """How likely is every token of a text of any length?
 
-    With `bos` it is read after <|endoftext|>, so that its first token counts too. `stride` (None: the whole window) and
-    `rule` say how windows move over it. Bytes that are not UTF-8 stand as surrogates (errors="surrogateescape").
+    With `bos` it is read after <|endoftext|>, so that its first token counts too. `stride` (tokens, "half" a window, or
+    None: a whole one) and `rule` say how windows move over it. Bytes that are not UTF-8 stand as surrogates
+    (errors="surrogateescape").
     """
 
     text: str
     bos: bool = True
-    stride: int | None = None
+    stride: int | Literal["half"] | None = None
     rule: Rule = "filled"
 
 

@@ -28,24 +28,25 @@ def evaluate(
     *,
     limit: int | None = None,
     seed: int = 0,
+    resamples: int = RESAMPLES,
     answers: Path | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
     done: Callable[[Result], None] | None = None,
 ) -> list[Result]:
     """Return the result of every task, in order.
 
-    `limit` takes only the first documents (of a running text: lines) of each; `seed` decides the bootstrap. `answers`
-    is the folder in which answers are kept, so that a run that was stopped goes on where it was (None: nothing is
-    kept). `progress(task, done, total)` counts tokens, `done(result)` hears of each result at once. The same model,
-    tasks and seed give the same result bit for bit. Raises what loading the data and asking the model raise.
+    `limit` takes only the first documents (of a running text: lines) of each. `seed` decides the bootstrap, of
+    `resamples` resamples (0: no intervals). `answers` is the folder in which answers are kept, so that a run that was
+    stopped goes on where it was (None: nothing is kept). `progress(done, total)` counts the tokens of each task,
+    `done(result)` hears of its result at once. The same model, tasks and seed give the same result bit for bit. Raises
+    what loading the data and asking the model raise.
     """
     fingerprint = lm.backend.fingerprint()
     store = None if answers is None else AnswerStore(answers, fingerprint)
     results = []
     try:
         for task in tasks:
-            told = None if progress is None else _bound(progress, task.name)
-            result = _evaluate(Scorer(lm, store=store, progress=told), task, limit, seed, fingerprint)
+            result = _evaluate(Scorer(lm, store=store, progress=progress), task, limit, (resamples, seed), fingerprint)
             if done is not None:
                 done(result)
             results.append(result)
@@ -55,11 +56,9 @@ def evaluate(
     return results
 
 
-def _bound(progress: Callable[[str, int, int], None], name: str) -> Callable[[int, int], None]:
-    return lambda done, total: progress(name, done, total)
-
-
-def _evaluate(scorer: Scorer, task: Task[Any], limit: int | None, seed: int, fingerprint: str) -> Result:
+def _evaluate(
+    scorer: Scorer, task: Task[Any], limit: int | None, bootstrap: tuple[int, int], fingerprint: str
+) -> Result:
     documents, provenance = task.load(limit)
     asked = [task.requests(document) for document in documents]
     answers = iter(scorer.answer([request for requests in asked for request in requests]))
@@ -71,7 +70,7 @@ def _evaluate(scorer: Scorer, task: Task[Any], limit: int | None, seed: int, fin
         task=task.name,
         preset=task.preset,
         main=task.main,
-        figures=_figures(task, rows, total, seed),
+        figures=_figures(task, rows, total, bootstrap),
         documents=len(documents),
         rows=len(rows),
         tokens=int(total.get("tokens", 0)),
@@ -96,8 +95,11 @@ def _evaluate(scorer: Scorer, task: Task[Any], limit: int | None, seed: int, fin
     )
 
 
-def _figures(task: Task[Any], rows: Sequence[Row], total: dict[str, float], seed: int) -> dict[str, Measured]:
-    bounds = intervals(rows, {name: figure.of for name, figure in task.figures.items()}, resamples=RESAMPLES, seed=seed)
+def _figures(
+    task: Task[Any], rows: Sequence[Row], total: dict[str, float], bootstrap: tuple[int, int]
+) -> dict[str, Measured]:
+    resamples, seed = bootstrap
+    bounds = intervals(rows, {name: figure.of for name, figure in task.figures.items()}, resamples=resamples, seed=seed)
     found = {
         name: Measured(
             figure.of(total), figure.unit, figure.better, bounds[name].stderr, bounds[name].low, bounds[name].high

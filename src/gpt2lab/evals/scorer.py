@@ -175,7 +175,8 @@ class Scorer:
     def _plan(self, request: Rolling, ids: Ids) -> tuple[Ids, Ids, list[windows.Window]]:
         """Return inputs, targets, and the windows over them."""
         size = self.lm.config.n_positions
-        stride = windows.check_stride(size if request.stride is None else request.stride, size)
+        given = None if request.stride == "half" else request.stride or size
+        stride = windows.check_stride(given, size)
         if request.bos:
             before, targets = np.concatenate([np.asarray([self.lm.bos_id()], np.int32), ids[:-1]]), ids
         else:

@@ -42,12 +42,8 @@ class Samples:
         assert self._run is not None
         if not self._run.processes.is_main:
             return {}
-        task, loop = self._run.task, self._run.recipe.train
-        plain = task.exported({name: parameter.detach() for name, parameter in model.named_parameters()})
-        tensors = {name: tensor.float().cpu().numpy() for name, tensor in plain.items()}
-        lm = LanguageModel(
-            NativeBackend(task.config, tensors, threads=loop.threads), self._tokenizer, generation=self._generation
-        )
+        loop = self._run.recipe.train
+        lm = language_model(self._run, model, self._tokenizer, self._generation)
         texts = lm.generate(
             self._prompt or None, max_new_tokens=self._length, num_return_sequences=self._number,
             seed=loop.seed + step, stop_ids=(), temperature=1.0, top_k=40,
@@ -61,3 +57,14 @@ class Samples:
         for part in parts:
             self._told(part.removesuffix("\n"))
         return {}
+
+
+def language_model(
+    run: Trainer, model: nn.Module, tokenizer: Tokenizer | None, generation: Mapping[str, Any]
+) -> LanguageModel:
+    """Return the model of a run as it is now, on the native engine in fp32, with a tokenizer and sampling defaults."""
+    task = run.task
+    plain = task.exported({name: parameter.detach() for name, parameter in model.named_parameters()})
+    tensors = {name: tensor.float().cpu().numpy() for name, tensor in plain.items()}
+    backend = NativeBackend(task.config, tensors, threads=run.recipe.train.threads)
+    return LanguageModel(backend, tokenizer, generation=generation, source=f"step {run.step} of {run.folder}")

@@ -1,4 +1,4 @@
-"""Training by a recipe for those who think in texts: `gpt2lab.train.run` with samples on the way."""
+"""Training by a recipe for those who think in texts: `gpt2lab.train.run` with samples and evaluations on the way."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ def train(
     overrides: Sequence[str] = (),
     resume: str | Path | None = None,
     callbacks: Sequence[Callback | Every] = (),
+    begin: Callable[[Trainer, Tokenizer], None] | None = None,
     told: Callable[[str], None] | None = None,
     progress: Progress | None = None,
 ) -> Trainer:
     """Train as `gpt2lab.train.run` does, with the texts that the recipe's `train.sample_every` asks for.
 
-    They are written to RUN/samples/samples-STEP and passed to `told` (None: shown beside the run's progress). Raises
-    what `run` raises.
+    They are written to RUN/samples/samples-STEP and passed to `told` (None: shown beside the run's progress). `begin`
+    is called with the run and its tokenizer before the first step, to add callbacks that have to know them. Raises what
+    `run` and `begin` raise.
     """
     from gpt2lab import train as training
 
@@ -37,6 +39,8 @@ def train(
     try:
         if trained.recipe.train.sample_every:
             _add_samples(trained, told)
+        if begin is not None:
+            begin(trained, _tokenizer(trained))
         trained.fit()
     finally:
         trained.close()
@@ -44,7 +48,6 @@ def train(
 
 
 def _add_samples(trained: Trainer, told: Callable[[str], None] | None) -> None:
-    from gpt2lab.data import Corpus
     from gpt2lab.train.loop import Every
 
     loop = trained.recipe.train
@@ -56,5 +59,11 @@ def _add_samples(trained: Trainer, told: Callable[[str], None] | None) -> None:
         told=told or trained.tell,
         prompt=loop.sample_prompt,
     )
-    samples.begin(trained, Tokenizer.from_folder(Corpus(trained.recipe.data).tokenizer_folder), {})
+    samples.begin(trained, _tokenizer(trained), {})
     trained.add(Every(loop.sample_every, samples))
+
+
+def _tokenizer(trained: Trainer) -> Tokenizer:
+    from gpt2lab.data import Corpus
+
+    return Tokenizer.from_folder(Corpus(trained.recipe.data).tokenizer_folder)
