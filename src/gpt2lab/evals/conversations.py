@@ -52,15 +52,17 @@ class Conversation:
     answers: tuple[tuple[str, ...], ...]
 
 
-PRESETS: Mapping[str, CoqaSettings] = {
-    "paper": CoqaSettings(),
-    "lm-eval": CoqaSettings(turns="last", layout="paragraphs", right="distinct", max_new_tokens=256),
+PRESETS: Mapping[str, Mapping[str, CoqaSettings]] = {
+    "coqa": {
+        "paper": CoqaSettings(),
+        "lm-eval": CoqaSettings(turns="last", layout="paragraphs", right="distinct", max_new_tokens=256),
+    }
 }
 
 
 def make(name: str, preset: str | None, place: Place, settings: Mapping[str, Any]) -> Task[Conversation]:
     """Return the task; see `gpt2lab.evals.registry`."""
-    preset, config = chosen(name, PRESETS, preset, settings)
+    preset, config = chosen(name, PRESETS[name], preset, settings)
     return Coqa(name, preset, config, place)
 
 

@@ -59,12 +59,12 @@ class Story:
     highlights: tuple[str, ...]
 
 
-PRESETS: Mapping[str, SummarySettings] = {"paper": SummarySettings()}
+PRESETS: Mapping[str, Mapping[str, SummarySettings]] = {"cnndm": {"paper": SummarySettings()}}
 
 
 def make(name: str, preset: str | None, place: Place, settings: Mapping[str, Any]) -> Task[Story]:
     """Return the task; see `gpt2lab.evals.registry`."""
-    preset, config = chosen(name, PRESETS, preset, settings)
+    preset, config = chosen(name, PRESETS[name], preset, settings)
     return Summaries(name, preset, config, place)
 
 

@@ -67,12 +67,15 @@ class Segment:
     reference: str
 
 
-PRESETS: Mapping[str, TranslationSettings] = {"paper": TranslationSettings()}
+PRESETS: Mapping[str, Mapping[str, TranslationSettings]] = {
+    "wmt14-en-fr": {"paper": TranslationSettings()},
+    "wmt14-fr-en": {"paper": TranslationSettings()},
+}
 
 
 def make(name: str, preset: str | None, place: Place, settings: Mapping[str, Any]) -> Task[Segment]:
     """Return the task for one direction, "wmt14-en-fr" or "wmt14-fr-en"; see `gpt2lab.evals.registry`."""
-    preset, config = chosen(name, PRESETS, preset, settings)
+    preset, config = chosen(name, PRESETS[name], preset, settings)
     return Translation(name, preset, config, place)
 
 

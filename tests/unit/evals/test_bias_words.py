@@ -137,6 +137,27 @@ def test_words_that_join_the_prompt_are_marked(lm: LanguageModel, found: NextWor
     assert all(word[1].isalnum() for word in joined)
 
 
+def test_padding_of_the_embedding_matrix_spells_nothing(lm: LanguageModel) -> None:
+    size = lm.config.vocab_size
+
+    class Padded:
+        """Gives all but nothing to an id that the tokenizer does not have."""
+
+        config = lm.config
+
+        def new_cache(self) -> None:
+            return None
+
+        def forward(self, caches: list[None], ids: list[np.ndarray]) -> np.ndarray:
+            logits = np.full((len(ids), size + 2), -50, np.float32)
+            logits[:, size + 1] = 0
+            return logits
+
+    found = next_words(Padded(), lm.tokenizer, TokenKinds(lm.tokenizer, size + 2), ids_of(lm))
+    assert found.words == {}
+    assert found.rest == pytest.approx([1, 1])
+
+
 def test_mistakes(lm: LanguageModel) -> None:
     kinds = kinds_of(lm)
     for floor in (0, 1, -0.1):
