@@ -1,4 +1,4 @@
-"""Run what the READMEs and docs/samples.md show and put what was printed under it; write the picture and docs/cli.md again.
+"""Run what the READMEs and docs/samples.md show and put under it what it printed; write the picture and docs/cli.md.
 
     python docs/refresh.py            (with the Python that has gpt2lab installed)
 

@@ -1,4 +1,4 @@
-"""The READMEs and docs/samples.md are true: their commands run and print what is shown, and they name only what exists."""
+"""The READMEs and docs/samples.md are true: commands run and print what is shown, and name only what exists."""
 
 from __future__ import annotations
 
