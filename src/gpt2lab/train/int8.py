@@ -43,8 +43,8 @@ class Int8Linear:
             self._forward.set(matrix, self._team)
             self._backward.set(matrix, self._team)
             self._packed = version
-        y: Tensor = _Int8Product.apply(x, weight, bias, self)  # type: ignore[no-untyped-call]
-        return y
+        y: Tensor = _Int8Product.apply(x.reshape(-1, x.shape[-1]), weight, bias, self)  # type: ignore[no-untyped-call]
+        return y.view(*x.shape[:-1], -1)
 
     def products(self, rows: Tensor, bias: Tensor) -> Tensor:
         """Return rows (N, I) times the weights plus bias, (N, O)."""
@@ -63,18 +63,18 @@ class Int8Linear:
 class _Int8Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, factors: Int8Linear) -> Tensor:
-        rows = x.detach().reshape(-1, x.shape[-1]).contiguous()  # (N, I)
+        rows = x.detach().contiguous()  # (N, I)
         ctx.save_for_backward(rows)
-        ctx.factors, ctx.shape = factors, x.shape
-        return factors.products(rows, bias).view(*x.shape[:-1], -1)
+        ctx.factors = factors
+        return factors.products(rows, bias)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Any) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         (rows,) = ctx.saved_tensors
-        g = upstream[0].reshape(rows.shape[0], -1).contiguous()  # (N, O)
+        g = upstream[0].contiguous()  # (N, O)
         wants_x, wants_weight, wants_bias, _ = ctx.needs_input_grad
         return (
-            ctx.factors.gradients(g).view(ctx.shape) if wants_x else None,
+            ctx.factors.gradients(g) if wants_x else None,
             rows.t() @ g if wants_weight else None,
             g.sum(0) if wants_bias else None,
             None,

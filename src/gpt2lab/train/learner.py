@@ -122,6 +122,12 @@ class Learner:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
 
+    def finite(self) -> bool:
+        """Whether every parameter is a number still, in every process. All of them ask together."""
+        norm = torch.nn.utils.get_total_norm([p.detach() for p in self.model.parameters()])
+        whole = norm.full_tensor() if isinstance(norm, DTensor) else norm
+        return bool(torch.isfinite(whole))
+
     def release(self) -> None:
         """Drop what shares gradients between processes; only validation is possible afterwards.
 
