@@ -8,6 +8,7 @@ import pytest
 from gpt2lab.engine.beam import beam_search
 from gpt2lab.engine.generate import Batch
 from gpt2lab.engine.jobs import Job, Output
+from gpt2lab.engine.likelihood import Pair, likelihoods
 from gpt2lab.engine.params import SamplingParams
 from gpt2lab.engine.prefix import PrefixCache
 from gpt2lab.engine.protocol import Backend
@@ -43,6 +44,16 @@ def test_samples_are_the_same_tokens_past_the_window_too(backends: tuple[Backend
     assert [o.ids for o in own] == [o.ids for o in other]
     for a, b in zip(own, other, strict=True):
         np.testing.assert_allclose(a.logprobs, b.logprobs, atol=1e-4)
+
+
+def test_continuations_are_as_likely_and_weights_have_names(backends: tuple[Backend, Backend]) -> None:
+    pairs = [Pair(np.arange(1, 9, dtype=np.int32), np.arange(3, 3 + n, dtype=np.int32)) for n in (1, 4)]
+    own, other = (dict(likelihoods(backend, pairs)) for backend in backends)
+    for i in range(len(pairs)):
+        np.testing.assert_allclose(own[i].logprobs, other[i].logprobs, atol=1e-4)
+        np.testing.assert_array_equal(own[i].likeliest, other[i].likeliest)
+    again, different = (TorchBackend(MODEL, weights_of(MODEL, seed), device="cpu") for seed in (7, 8))
+    assert backends[1].fingerprint() == again.fingerprint() != different.fingerprint()
 
 
 def test_texts_that_come_and_go_are_the_same_tokens(backends: tuple[Backend, Backend]) -> None:
