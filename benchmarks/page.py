@@ -20,7 +20,7 @@ How to read it:
 - Engines take turns, round after round, one at a time, each in a process of its own. A number is the median of the
   rounds; "ours to it" is the median of the ratios formed within each round, gpt2lab at the same width of weights over
   that engine, so that a machine whose speed drifts does not decide. Above 1 we are faster.
-- Before the first round, every engine works until four seconds have made it no faster.
+- Before the first round, every engine works until some seconds have made it no faster.
 - Tokens a second count the tokens after the first, over all rows of a batch; the first one's time is the prompt's case.
 - "Of the streaming limit" is the rate at which an engine reads its weights, each once a token, over the rate at which
   the same number of threads reads a buffer of that size in the fastest way found, in the same round.
