@@ -21,6 +21,7 @@ How to read it:
   rounds; "ours to it" is the median of the ratios formed within each round, gpt2lab at the same width of weights over
   that engine, so that a machine whose speed drifts does not decide. Above 1 we are faster.
 - Before the first round, every engine works until some seconds have made it no faster.
+  What takes less than a second is done several times in a turn, and the median counts.
 - Tokens a second count the tokens after the first, over all rows of a batch; the first one's time is the prompt's case.
 - "Of the streaming limit" is the rate at which an engine reads its weights, each once a token, over the rate at which
   the same number of threads reads a buffer of that size in the fastest way found, in the same round.

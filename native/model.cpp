@@ -13,8 +13,10 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 constexpr int kChunkRows = 512;   // tokens computed together; bounds the scratch memory of a prompt of any length
 constexpr double kRowCost = 0.25; // of one more row in a step, over that of the weights which all rows share; guides guessing alone
-constexpr int kFewForwards = 64;     // after which weights are worth a copy on huge pages
+constexpr int kFewForwards = 64;  // after which weights are worth a copy on huge pages,
+constexpr int kFewRows = 16;      // each of no more rows: with more, products take longer than reading what they multiply,
 constexpr double kMovingShare = 0.1;  // of the time that a model works, for making it: new memory can be slow to come by
+constexpr std::size_t kKeptPageBytes = std::size_t{64} << 20;  // of cache pages nobody uses; at least one text's whole window
 constexpr int kRowsAhead = 6;    // of a prompt's queries, keys and values, asked for before they are needed
 constexpr int kPrivateRows = 4;   // up to here every thread normalises all rows for itself, which saves a barrier
 
@@ -22,6 +24,9 @@ constexpr int kPrivateRows = 4;   // up to here every thread normalises all rows
 
 Model::Model(ModelConfig config, const Kernels& kernels, int threads, const std::byte* packed)
     : config_(std::move(config)), kernels_(kernels), team_(threads) {
+  const std::size_t page_bytes = config_.cache_shape().page_bytes();
+  const std::size_t window = static_cast<std::size_t>(round_up(config_.n_positions, kPage) / kPage);
+  cache_pages_ = std::make_shared<PagePool>(page_bytes, std::max(window, kKeptPageBytes / page_bytes));
   lay_out();
   if (packed) arena_.adopt(packed);
   else arena_.allocate();
@@ -151,7 +156,7 @@ void Model::forward(const std::vector<Span>& spans, const LogitsSink& sink, Hidd
     reserve(chunk.rows(), static_cast<int>(chunk.wanted.size()));
     team_.run([&](int rank) { run_chunk(rank, chunk, spans, sink, hidden); });
   }
-  settle(seconds_since(started));
+  if (done <= kFewRows) settle(seconds_since(started));
 }
 
 // Moves some of the weights from a mapped file to huge pages, once it is clear that the model is here to work.

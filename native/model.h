@@ -59,6 +59,8 @@ class Model {
   const ModelConfig& config() const { return config_; }
   const Kernels& kernels() const { return kernels_; }
   int threads() const { return team_.size(); }
+  Cache new_cache() const { return Cache(config_.cache_shape(), cache_pages_); }
+  std::size_t waiting_pages() const { return cache_pages_->waiting(); }
   const Arena& arena() const { return arena_; }
   std::size_t weight_bytes() const;  // read by one step of decoding
 
@@ -123,6 +125,7 @@ class Model {
   const Kernels& kernels_;
   Team team_;
   std::mutex mutex_;  // one forward at a time
+  std::shared_ptr<PagePool> cache_pages_;
 
   Arena arena_;
   HugePages pages_;   // of an arena that is another's
