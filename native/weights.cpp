@@ -51,7 +51,7 @@ std::uint16_t to_bf16(float x) {
   std::memcpy(&bits, &x, 4);
   if (!std::isfinite(x)) return 0x7FC0;  // the model is broken, and shall say so
   const std::uint32_t rounded = (bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16;
-  return static_cast<std::uint16_t>((rounded & 0x7F80u) == 0 ? rounded & 0x8000u : rounded);
+  return static_cast<std::uint16_t>((bits & 0x7F800000u) == 0 ? bits >> 16 & 0x8000u : rounded);
 }
 
 float from_bf16(std::uint16_t x) {

@@ -11,7 +11,7 @@
 namespace gpt2lab {
 
 // Changes whenever the same weights would be packed into other bytes.
-constexpr int kPackingVersion = 1;
+constexpr int kPackingVersion = 2;
 
 enum class Precision { fp32, bf16, int8, int4 };
 

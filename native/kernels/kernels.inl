@@ -381,14 +381,23 @@ static void quantize_row(const float* x, int k, int k_padded, int group, std::in
   scale[0] += f_sum(poison);
 }
 
-// The bits of the nearest bf16, ties to even; numbers below the normal range become zeros of their sign.
+// The bits of the nearest bf16, ties to even; numbers below the normal range become zeros of their sign. As VCVTNEPS2BF16 does
+// it (Intel SDM).
 static inline std::uint32_t rounded_bits(float x) {
   std::uint32_t bits;
   __builtin_memcpy(&bits, &x, 4);
   const std::uint32_t rounded = (bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16;
-  const std::uint32_t exponent = rounded & 0x7F80u;
-  const bool is_nan = (bits & 0x7FFFFFFFu) > 0x7F800000u;
-  return is_nan ? 0x7FC0u : exponent == 0 ? rounded & 0x8000u : rounded;
+  const bool is_nan = (bits & 0x7FFFFFFFu) > 0x7F800000u, is_tiny = (bits & 0x7F800000u) == 0;
+  return is_nan ? bits >> 16 | 0x40u : is_tiny ? bits >> 16 & 0x8000u : rounded;
+}
+static inline void store_bf16(std::uint16_t* p, F x) {
+#if defined(__AVX512BF16__)
+  f_store_bf16(p, x);
+#else
+  alignas(64) float plain[kLanes];
+  f_store(plain, x);
+  for (int i = 0; i < kLanes; ++i) p[i] = static_cast<std::uint16_t>(rounded_bits(plain[i]));
+#endif
 }
 static inline float rounded_float(float x) {
   const std::uint32_t bits = rounded_bits(x) << 16;
@@ -398,8 +407,10 @@ static inline float rounded_float(float x) {
 }
 
 static void round_row(const float* x, int k, int k_padded, std::uint16_t* out) {
-  for (int i = 0; i < k; ++i) out[i] = static_cast<std::uint16_t>(rounded_bits(x[i]));
-  for (int i = k; i < k_padded; ++i) out[i] = 0;
+  int i = 0;
+  for (; i + kLanes <= k; i += kLanes) store_bf16(out + i, f_load(x + i));
+  for (; i < k; ++i) out[i] = static_cast<std::uint16_t>(rounded_bits(x[i]));
+  for (; i < k_padded; ++i) out[i] = 0;
 }
 
 static void layer_norm(const float* x, const float* gain, const float* bias, float epsilon, int n, float* y) {
@@ -429,8 +440,10 @@ static inline void fetch(const void* p, std::ptrdiff_t bytes) {
   for (std::ptrdiff_t at = 0; at < bytes; at += 64) prefetch(static_cast<const char*>(p) + at);
 }
 
-// Softmax over the scores of one query, scaled first, without the division: returns the factor that makes the sum one.
-static inline float soften(float* scores, float scale, int visible, int stored, float* log_sum) {
+// Softmax over the scores of one query, scaled first, without the division: put(t, p) is called for the vectors of weights from
+// position t, and the factor that makes their sum one is returned.
+template <class Put>
+static inline float soften(float* scores, float scale, int visible, int stored, float* log_sum, const Put& put) {
   const float lowest = -__builtin_inff();
   F largest = f_set(lowest);
   for (int t = 0; t < stored; t += kLanes) {
@@ -443,7 +456,7 @@ static inline float soften(float* scores, float scale, int visible, int stored, 
   F sum = f_set(0.0f);
   for (int t = 0; t < stored; t += kLanes) {
     const F p = f_exp(f_sub(f_load(scores + t), top));
-    f_store(scores + t, p);
+    put(t, p);
     sum = f_add(sum, p);
   }
   const float total = f_sum(sum);
@@ -603,7 +616,8 @@ static inline void attend_tile(const Attend& job, int query) {
   float factor[Q];
   EACH(q, Q) {
     float* scores = job.scores + q * job.score_stride;
-    factor[q] = soften(scores, job.scale, visible + q, stored, job.log_sum ? job.log_sum + query + q : nullptr);
+    factor[q] = soften(scores, job.scale, visible + q, stored, job.log_sum ? job.log_sum + query + q : nullptr,
+                       [&](int t, F p) { f_store(scores + t, p); });
     Cache::weigh(scores, stored);
   };
   int column = 0;

@@ -38,7 +38,7 @@ IsaList available_isas() {
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512vnni");
-  static const bool amx = avx512 && amx_usable();
+  static const bool amx = avx512 && __builtin_cpu_supports("avx512bf16") && amx_usable();
   if (avx2 && amx) list.names[list.count++] = kAmx.name;
   if (avx2 && avx512) list.names[list.count++] = kAvx512.name;
   if (avx2) list.names[list.count++] = kAvx2.name;

@@ -53,6 +53,11 @@ static inline F f_load_bf16(const std::uint16_t* p) {
   const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
+#if defined(__AVX512BF16__)
+static inline void f_store_bf16(std::uint16_t* p, F a) {  // as rounded_bits() says
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a)));
+}
+#endif
 static inline F f_load_f16(const std::uint16_t* p) { return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
 
 // Sixteen columns of four weights each, as unsigned bytes, and four signed inputs for all of them.

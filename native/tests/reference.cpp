@@ -96,7 +96,7 @@ double nearest_bf16(double x) {
   if (!std::isfinite(x) || x == 0.0) return x;
   const int exponent = std::max(std::ilogb(x), -126);
   const double rounded = std::ldexp(std::nearbyint(std::ldexp(x, 7 - exponent)), exponent - 7);  // eight significant bits
-  if (std::fabs(rounded) < kNormal) return std::copysign(0.0, x);
+  if (std::fabs(x) < kNormal) return std::copysign(0.0, x);
   return std::fabs(rounded) >= 0x1p128 ? std::copysign(std::numeric_limits<double>::infinity(), x) : rounded;
 }
 

@@ -32,15 +32,21 @@ def from_dict(cls: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
     for key in values:
         if key not in fields:
             raise ConfigError(
-                f"Unknown key {prefix + key!r}.{nearest(key, fields)} Known keys: {', '.join(sorted(fields))}."
+                f"Unknown key {prefix + key!r}.{nearest(prefix + key, [prefix + name for name in fields])} "
+                f"Known keys: {', '.join(sorted(fields))}."
             )
     arguments: dict[str, Any] = {}
     for name, field in fields.items():
         if name in values:
             arguments[name] = _checked(values[name], hints[name], prefix + name)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise ConfigError(f"Missing key {prefix + name!r}.")
+        elif _required(field):
+            needed = ", ".join(prefix + name for name, field in fields.items() if _required(field))
+            raise ConfigError(f"Missing key {prefix + name!r}. Needed are: {needed}.")
     return cls(**arguments)
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def to_dict(config: Any) -> dict[str, Any]:

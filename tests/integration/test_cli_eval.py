@@ -82,7 +82,7 @@ def test_the_list_needs_no_model(command: Any) -> None:
     assert "wikitext2         paper, hf, lm-eval, megatron" in done.out
     listed = json.loads(command("eval", "--list", "--json").out)
     assert listed["tasks"]["ptb"]["presets"] == ["paper", "megatron"]
-    assert set(listed["presets"]) == {"paper", "hf", "lm-eval", "llm.c", "megatron"}
+    assert set(listed["presets"]) == {"paper", "hf", "lm-eval", "llm.c", "written", "megatron"}
 
 
 def test_what_was_answered_is_kept(evaluated: Any, random_model: Path, tmp_path: Path) -> None:

@@ -371,7 +371,7 @@ def test_train_resume_and_generate(command, corpus: Path, tmp_path: Path) -> Non
     [
         ([], "Give a recipe, or a run to go on with: "),
         (["/nowhere.toml"], "/nowhere.toml does not exist."),
-        (["{recipe}", "--set", "train.stepz=3"], "Unknown key 'train.stepz'. Did you mean 'steps'?"),
+        (["{recipe}", "--set", "train.stepz=3"], "Unknown key 'train.stepz'. Did you mean 'train.steps'?"),
         (["{recipe}", "--set", "oops"], "'oops' is not an assignment; write key=value"),
         (["{recipe}"], ""),
         (["--resume", "/nowhere"], "/nowhere holds no training run"),

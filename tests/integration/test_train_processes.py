@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs torch")
 
+from gpt2lab import LanguageModel
 from gpt2lab.data import CorpusRecipe, prepare
 from gpt2lab.train.log import read_metrics
 
@@ -32,7 +33,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "corpus"
 
 
-def recipe(corpus: Path, folder: Path, **train: Any) -> Path:
+def recipe(corpus: Path, folder: Path, *, width: int = 12, **train: Any) -> Path:
     """Write a recipe whose run goes to `folder`/run."""
     folder.mkdir(exist_ok=True)
     values = {"steps": 6, "batch_size": 4, "accumulate": 2, "validate_every": 3, "validation_windows": 7, **train}
@@ -43,7 +44,7 @@ data = {json.dumps(str(corpus))}
 out = {json.dumps(str(folder / "run"))}
 [model]
 n_positions = 8
-n_embd = 12
+n_embd = {width}
 n_layer = 2
 n_head = 2
 [optimizer]
@@ -77,10 +78,12 @@ def losses(folder: Path) -> list[float]:
     return [record[key] for record in read_metrics(folder / "run") for key in ("train_loss", "validation_loss")]
 
 
-@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-def test_two_processes_are_one(corpus: Path, tmp_path: Path, parallel: str) -> None:
+@pytest.mark.parametrize(
+    ("parallel", "precision", "width"), [("ddp", "auto", 12), ("fsdp", "auto", 12), ("fsdp", "int8", 64)]
+)
+def test_two_processes_are_one(corpus: Path, tmp_path: Path, parallel: str, precision: str, width: int) -> None:
     for processes in (1, 2):
-        path = recipe(corpus, tmp_path / str(processes), parallel=parallel)
+        path = recipe(corpus, tmp_path / str(processes), width=width, parallel=parallel, precision=precision)
         code, out, err = torchrun(processes, "train", path)
         assert code == 0, err
         assert out == f"{tmp_path / str(processes) / 'run' / 'model'}\n"
@@ -88,6 +91,26 @@ def test_two_processes_are_one(corpus: Path, tmp_path: Path, parallel: str) -> N
     assert len(losses(tmp_path / "1")) == 4
     assert losses(tmp_path / "2") == pytest.approx(losses(tmp_path / "1"), rel=1e-4)
     assert json.loads((tmp_path / "2" / "run" / "run.json").read_text())["starts"][0]["processes"] == 2
+
+
+def test_texts_written_while_each_process_holds_a_part(corpus: Path, tmp_path: Path) -> None:
+    """They are those of the model as it is saved then, and the run goes on as if there were none."""
+    without = recipe(corpus, tmp_path / "without", parallel="fsdp")
+    sampled = recipe(
+        corpus, tmp_path / "with", parallel="fsdp", sample_every=2, sample_length=9, sample_num=2, keep_best=False
+    )
+    for path in (without, sampled):
+        code, _, err = torchrun(2, "train", path)
+        assert code == 0, err
+    assert losses(tmp_path / "with") == losses(tmp_path / "without")
+    run = tmp_path / "with" / "run"
+    assert sorted(p.name for p in (run / "samples").iterdir()) == ["samples-2", "samples-4", "samples-6"]
+    last = (run / "samples" / "samples-6").read_bytes().decode()
+    assert last in err
+    written = LanguageModel.load(run / "model").generate(
+        max_new_tokens=9, num_return_sequences=2, seed=6, stop_ids=(), temperature=1.0, top_k=40
+    )
+    assert last == "".join(f"======== SAMPLE {i} ========\n{text.text}\n" for i, text in enumerate(written, 1))
 
 
 @pytest.mark.parametrize(("first", "second"), [(2, 1), (1, 2)])

@@ -49,7 +49,7 @@ def test_a_round_trip() -> None:
     ("values", "sentence"),
     [
         ({"steps": 1, "stepz": 2}, r"Unknown key 'stepz'. Did you mean 'steps'\? Known keys: betas, extra, inner"),
-        ({"steps": 1, "inner": {"rat": 2}}, r"Unknown key 'inner.rat'. Did you mean 'rate'\?"),
+        ({"steps": 1, "inner": {"rat": 2}}, r"Unknown key 'inner.rat'. Did you mean 'inner.rate'\?"),
         ({}, "Missing key 'steps'"),
         ({"steps": "many"}, "steps = 'many' must be of type int"),
         ({"steps": True}, "steps = True must be of type int"),

@@ -16,6 +16,7 @@ COMMANDS = {
     "interactive": "Answer prompts one after another.",
     "score": "Measure how well a model expects a text, token by token.",
     "eval": "Evaluate a model by the protocols in use.",
+    "bias": "Measure what a model expects of groups of people.",
     "tokenizer": "Train a vocabulary, or turn text into token ids and back.",
     "models": "List the models there are and where they lie.",
     "download": "Fetch a published model.",

@@ -8,12 +8,16 @@ from typer import Option
 
 from gpt2lab.cli import options as o
 from gpt2lab.cli.app import examples
+from gpt2lab.errors import ConfigError
 
 EXAMPLES = examples(
     "gpt2lab models",
     "gpt2lab models --models-dir models --json",
     "gpt2lab models --cache",
     "gpt2lab models --clear-cache",
+    "gpt2lab models --compare --filter 'parameters>=300M' --sort parameters --descending",
+    "gpt2lab models --compare --format html --output models.html",
+    "gpt2lab models --masks xlnet --sentence 'She reads un ##read books'",
 )
 
 
@@ -21,6 +25,39 @@ def models(
     models_dir: o.ModelsDir = None,
     cache: Annotated[bool, Option("--cache", help="List the packed weights that are kept for fast starts.")] = False,
     clear_cache: Annotated[bool, Option("--clear-cache", help="Remove them.")] = False,
+    compare: Annotated[bool, Option("--compare", help="Compare the language models of 2018 and 2019 instead.")] = False,
+    conditions: Annotated[
+        list[str] | None,
+        Option(
+            "--filter",
+            metavar="CONDITION",
+            help="With --compare: a column, one of = != ~ >= <= > < and a value; may be given several times.",
+        ),
+    ] = None,
+    sort: Annotated[str | None, Option("--sort", metavar="COLUMN", help="With --compare. Default: date.")] = None,
+    descending: Annotated[bool, Option("--descending", help="With --compare: the largest first.")] = False,
+    columns: Annotated[
+        str | None, Option("--columns", metavar="A,B,…", help="With --compare: what to show, separated by commas.")
+    ] = None,
+    form: Annotated[
+        str | None,
+        Option(
+            "--format",
+            metavar="NAME",
+            help="With --compare: text, markdown, csv, json or html; with --masks: text, svg or json.",
+        ),
+    ] = None,
+    masks: Annotated[
+        str | None,
+        Option(
+            "--masks", metavar="NAME", help="Draw what an objective, or those of a compared model, let positions see."
+        ),
+    ] = None,
+    sentence: Annotated[
+        str | None, Option("--sentence", metavar="TEXT", help="With --masks: the words, separated by blanks.")
+    ] = None,
+    seed: Annotated[int, Option("--seed", metavar="N", help="With --masks: decides what is hidden.")] = 0,
+    output: o.Output = None,
     as_json: Annotated[bool, Option("--json", help="JSON for programs.")] = False,
 ) -> None:
     """List the models there are and where they lie.
@@ -29,11 +66,29 @@ def models(
 
     Of large models the weights are kept as the engine packed them, so that the next start only maps them; at most 8 GB,
     or what $GPT2LAB_CACHE_LIMIT says (500MB, 0 for none). What was used longest ago goes first.
+
+    With --compare the table is of sixteen language models of 2018 and 2019, ELMo to ERNIE 2.0, every figure with its
+    source; with --masks, pictures of what their objectives let each position see.
     """
-    from gpt2lab.cli import console
+    from gpt2lab.cli import comparison, console
     from gpt2lab.cli.loading import expanded
 
-    if cache or clear_cache:
+    if as_json and form not in (None, "json"):
+        raise ConfigError(f"--json and --format {form} exclude each other; give one of them.")
+    if masks is not None:
+        wanted = "json" if as_json else form
+        comparison.draw_masks(masks, sentence=sentence, seed=seed, form=wanted, output=output)
+    elif compare:
+        comparison.write_table(
+            conditions or [], sort=sort, descending=descending, columns=columns,
+            form="json" if as_json else form, output=output,
+        )  # fmt: skip
+    elif given := comparison.first_given(
+        {"--filter": conditions, "--sort": sort, "--descending": descending, "--columns": columns, "--format": form,
+         "--sentence": sentence, "--output": output}
+    ):  # fmt: skip
+        raise ConfigError(f"{given} goes with --compare or --masks; give one of these too.")
+    elif cache or clear_cache:
         console.write(_cleared() if clear_cache else _kept(as_json=as_json))
     else:
         console.write(_known(expanded(models_dir), as_json=as_json))

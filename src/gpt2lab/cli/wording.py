@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+from pathlib import Path
 
 _RENAMED = {
     "max_new_tokens": "--length",
@@ -17,7 +18,11 @@ _RENAMED = {
 }
 _UNDERSCORED = ("batch_size", "top_k", "top_p", "top_p_rule", "min_p", "typical_p", "repetition_penalty",
                 "no_repeat_ngram_size", "num_beams", "length_penalty", "max_time", "vocab_size", "min_frequency",
-                "validation_share", "vocabulary_every", "vocabulary_bytes", "drop_contaminated")  # fmt: skip
+                "validation_share", "vocabulary_every", "vocabulary_bytes", "drop_contaminated", "accumulate_gradients",
+                "learning_rate", "run_name", "restore_from", "checkpoint_dir", "warmup_steps", "freeze_layers",
+                "lora_rank", "lora_alpha", "save_every", "max_checkpoints", "sample_every", "sample_length",
+                "sample_num", "sample_dir", "val_dataset", "val_share", "val_every", "val_batch_count",
+                "val_batch_size", "only_train_transformer_layers", "max_length")  # fmt: skip
 _PLAIN = (
     "temperature",
     "seed",
@@ -35,6 +40,14 @@ _PLAIN = (
     "engine",
     "kind",
     "template",
+    "steps",
+    "optimizer",
+    "schedule",
+    "dropout",
+    "patience",
+    "overwrite",
+    "format",
+    "floor",
 )
 
 _FLAGS = {**_RENAMED, **{name: "--" + name.replace("_", "-") for name in _UNDERSCORED}}
@@ -45,15 +58,17 @@ _BEFORE_VALUE = re.compile(r"(?<![.\w-])(" + "|".join(_PLAIN) + r")(?= = | is \d
 
 def with_flags(message: str) -> str:
     """Return a message of the library with its parameters named as the options that set them."""
-    message = message.replace("window='half'", "--window half")
+    message, sign, keys = message.replace("window='half'", "--window half").partition(" Known keys: ")
     message = _BEHIND_WITH.sub(r"with --\1", message)
     message = _ANYWHERE.sub(lambda m: _FLAGS[m[1]], message)
-    return _BEFORE_VALUE.sub(lambda m: f"--{m[1]}", message)
+    return _BEFORE_VALUE.sub(lambda m: f"--{m[1]}", message) + sign + keys
 
 
 def os_error(error: OSError) -> str:
     """Return one sentence for an error of the operating system."""
     name = "The output" if error.filename is None else str(error.filename)
+    if error.errno == errno.EEXIST and Path(name).is_file():
+        return f"{name} is a file; a folder is needed."
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"There is no space left on the disk for {'the output' if error.filename is None else name}."
     sentences = {

@@ -21,6 +21,7 @@ PRESETS = {
     "hf": "the recipe of transformers' documentation of perplexity",
     "lm-eval": "EleutherAI's lm-eval 0.4",
     "llm.c": "the script of karpathy/llm.c for HellaSwag",
+    "written": "the model writes its answer, counted as SQuAD counts it (WebQuestions)",
     "megatron": "the zero-shot evaluation of NVIDIA's Megatron-LM",
 }
 """Names of the protocols; not every task has each."""
@@ -39,6 +40,12 @@ TASKS: dict[str, tuple[str, str]] = {
     "wsc273": ("choices", "Winograd schemas: which of two the pronoun means"),
     "hellaswag": ("choices", "HellaSwag: which of four endings"),
     "storycloze": ("choices", "Story Cloze 2016: which of two endings"),
+    "coqa": ("conversations", "CoQA: questions about a text in a conversation, F1"),
+    "cnndm": ("summaries", "CNN/DailyMail, summarised behind TL;DR:, ROUGE"),
+    "wmt14-en-fr": ("translation", "WMT14 English to French, BLEU"),
+    "wmt14-fr-en": ("translation", "WMT14 French to English, BLEU"),
+    "nq": ("questions", "Natural Questions without a text: exact match, and how confidence fits"),
+    "webqs": ("questions", "WebQuestions without a text: exact match"),
 }
 """Name of each task -> (its module in gpt2lab.evals, what it is in one line)."""
 

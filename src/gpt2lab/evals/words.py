@@ -27,7 +27,7 @@ _LONGEST = 12  # tokens of a word
 
 
 class TokenKinds:
-    """Which tokens of a vocabulary begin a word (a blank and a letter or digit), and which go on with one."""
+    """Which tokens of a vocabulary begin a word (a blank and a letter or digit), go on with one, or leave one open."""
 
     def __init__(self, tokenizer: Tokenizer, vocab_size: int) -> None:
         self._tokens = [tokenizer.token_bytes(i) for i in range(min(tokenizer.vocab_size, vocab_size))]
@@ -47,6 +47,11 @@ class TokenKinds:
     def goes_on(self) -> Mask:
         """Tokens that belong to the word before them."""
         return self._mask([_in_word(t) for t in self._tokens])
+
+    @cached_property
+    def leaves_open(self) -> Mask:
+        """Tokens behind which a word may go on: those that end with a letter, a digit, or part of one beyond ASCII."""
+        return self._mask([t[-1:].isalnum() or t[-1:] >= b"\x80" for t in self._tokens])
 
     def _mask(self, found: Sequence[bool]) -> Mask:
         mask = np.zeros(self._size, np.bool_)

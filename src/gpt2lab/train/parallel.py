@@ -93,7 +93,10 @@ class Processes:
 
     @contextlib.contextmanager
     def whole(self) -> Iterator[None]:
-        """Within it, every process has every parameter, so that the model can be used like any other."""
+        """Within it, every process has every parameter, so that the model can be used like any other.
+
+        All processes enter and leave it together. What is changed in the parameters is forgotten.
+        """
         if self._root is None:
             yield
             return
@@ -102,9 +105,15 @@ class Processes:
         parts = [module for module in self._root.modules() if isinstance(module, FSDPModule)]
         for part in parts:
             part.unshard()
+        # FSDP frees its own memory afterwards, which would fail, or leave arrays of nothing, once NumPy has seen it
+        gathered = [(parameter, parameter.data) for parameter in self._root.parameters()]
+        for parameter, own in gathered:
+            parameter.data = own.clone()
         try:
             yield
         finally:
+            for parameter, own in gathered:
+                parameter.data = own
             for part in parts:
                 part.reshard()
 

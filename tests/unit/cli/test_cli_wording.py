@@ -21,6 +21,10 @@ from gpt2lab.cli.wording import os_error, with_flags
         ("the model's window of 64", "the model's window of 64"),
         ("device = 'x' cannot be used", "--device = 'x' cannot be used"),
         ("train.seed = -1 must not be negative.", "train.seed = -1 must not be negative."),
+        ("learning_rate = 0.0 must be positive.", "--learning-rate = 0.0 must be positive."),
+        ("optimizer = 'x' is not one of", "--optimizer = 'x' is not one of"),
+        ("patience needs something: give val_dataset", "patience needs something: give --val-dataset"),
+        ("Unknown key 'x'. Known keys: batch_size, seed.", "Unknown key 'x'. Known keys: batch_size, seed."),
         ("my_top_k_file does not exist.", "my_top_k_file does not exist."),
     ],
 )
@@ -35,6 +39,7 @@ def test_parameters_are_named_as_typed(message: str, typed: str) -> None:
         (IsADirectoryError(errno.EISDIR, "x", "d"), "d is a folder; a file is needed."),
         (PermissionError(errno.EACCES, "x", "s"), "s may not be read or written by you (permission denied)."),
         (OSError(errno.EROFS, "x", "r"), "r lies on a disk that can only be read."),
+        (OSError(errno.EEXIST, "x", __file__), f"{__file__} is a file; a folder is needed."),
         (OSError(errno.ENOSPC, "x", "f"), "There is no space left on the disk for f."),
         (OSError(errno.ENOSPC, "x"), "There is no space left on the disk for the output."),
         (OSError(errno.EIO, "Input/output error", "f"), "f cannot be used: Input/output error."),

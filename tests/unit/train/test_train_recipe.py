@@ -71,5 +71,5 @@ def test_a_run_without_an_end() -> None:
 
 
 def test_a_missing_key_is_named() -> None:
-    with pytest.raises(ConfigError, match="Missing key 'data'"):
+    with pytest.raises(ConfigError, match=r"Missing key 'data'\. Needed are: name, data, out, train\."):
         load_recipe({"name": "x", "out": "o", "train": {"steps": 1}})
