@@ -50,7 +50,7 @@ class Turns:
 
     rounds: int = 5
     steady: float = 4.0
-    longest: float = 45.0
+    longest: float = 90.0
     tolerance: float = 0.05
     patience: float = 20.0
     lock: Path | None = None
