@@ -5,23 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.staticfiles import StaticFiles
 
 from gpt2lab import __version__
 from gpt2lab.config import to_dict
 from gpt2lab.lm.model import LanguageModel
 from gpt2lab.server import schemas
 from gpt2lab.server.completions import Answer, EventStream, plan
+from gpt2lab.server.embeddings import embed
+from gpt2lab.server.explore import analyze, next_tokens
 from gpt2lab.server.failures import ApiError, install
 from gpt2lab.server.gate import Gate
+from gpt2lab.server.metrics import Metrics
 from gpt2lab.server.models import FileLoader, Loader, ModelPool, UnknownModelError
 from gpt2lab.server.settings import ServerSettings
+
+PAGES = Path(__file__).parents[1] / "web"
 
 FAILURES: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": schemas.FailureBody, "description": "The request cannot be answered; the message says why."},
@@ -61,10 +68,12 @@ def create_app(
     settings: ServerSettings | None = None,
     loader: Loader | None = None,
     ready: Mapping[str, LanguageModel] | None = None,
+    pages: Path | None = None,
 ) -> FastAPI:
     """Return the application that serves the models `sources` (name -> what `loader` takes; the first is the default).
 
-    `ready` are models that are loaded already. Nothing else is loaded before it is asked for.
+    `ready` are models that are loaded already. Nothing else is loaded before it is asked for. `pages` is a folder of
+    static files to serve beside the API (default: the package's own).
     """
     chosen = settings or ServerSettings()
     pool = ModelPool(sources, loader or FileLoader(), chosen, ready)
@@ -83,10 +92,17 @@ def create_app(
     install(app)
     _add_completions(app, pool, chosen)
     _add_models(app, pool)
+    _add_reading(app, pool, chosen)
+    metrics = Metrics(pool, (route.path for route in app.routes if isinstance(route, APIRoute)))
+    app.state.metrics = metrics
+    _add_state(app, metrics)
+    folder = PAGES if pages is None else pages
+    if folder.is_dir():
+        app.mount("/", StaticFiles(directory=folder, html=True))
     if chosen.cors:
         app.add_middleware(CORSMiddleware, allow_origins=list(chosen.cors), allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"])  # fmt: skip
-    app.add_middleware(Gate, settings=chosen)
+    app.add_middleware(Gate, settings=chosen, answered=metrics.answered)
     return app
 
 
@@ -104,7 +120,7 @@ def _add_completions(app: FastAPI, pool: ModelPool, settings: ServerSettings) ->
         name = _named(pool, request.model)
         async with AsyncExitStack() as held:
             model = await held.enter_async_context(pool.use(name))
-            answer = Answer(await plan(request, model, settings), settings)
+            answer = Answer(await plan(request, model, settings), settings, app.state.metrics.first_token)
             if request.stream:
                 return EventStream(answer, held.pop_all())
             async with answer:
@@ -137,7 +153,34 @@ def _add_models(app: FastAPI, pool: ModelPool) -> None:
         """Describe a model."""
         return described(_named(pool, name))
 
+
+def _add_reading(app: FastAPI, pool: ModelPool, settings: ServerSettings) -> None:
+    @app.post("/v1/embeddings", response_model=schemas.EmbeddingList, responses=FAILURES)
+    async def create_embeddings(request: schemas.EmbeddingRequest) -> Any:
+        """Turn texts into vectors of length 1: the mean of the last layer's hidden states."""
+        async with pool.use(_named(pool, request.model)) as model:
+            return JSONResponse(await embed(request, model, settings))
+
+    @app.post("/api/next", response_model=schemas.NextTokens, responses=FAILURES)
+    async def next_token(request: schemas.NextRequest) -> Any:
+        """Say which tokens may come next. A text that goes on from an earlier one costs only what is new in it."""
+        async with pool.use(_named(pool, request.model)) as model:
+            return JSONResponse(await next_tokens(request, model, settings))
+
+    @app.post("/api/analyze", response_model=schemas.Analysis, responses=FAILURES)
+    async def analyze_text(request: schemas.AnalyzeRequest) -> Any:
+        """Say of every token of a text how expected it was, in GLTR's payload."""
+        async with pool.use(_named(pool, request.model or request.project)) as model:
+            return JSONResponse(await analyze(request, model, settings))
+
+
+def _add_state(app: FastAPI, metrics: Metrics) -> None:
     @app.get("/health", response_model=schemas.Health, responses=FAILURES)
     async def get_health() -> Any:
         """Say that the server runs."""
         return {"status": "ok"}
+
+    @app.get("/metrics", response_class=PlainTextResponse, responses=FAILURES)
+    async def get_metrics() -> Any:
+        """Return counts for Prometheus."""
+        return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

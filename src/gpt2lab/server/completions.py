@@ -5,10 +5,11 @@ The API is OpenAI's "Create completion" (platform.openai.com/docs/api-reference/
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -110,8 +111,9 @@ def _check(request: CompletionRequest, n: int, best_of: int, settings: ServerSet
 class Answer:
     """One request while it is answered. Hold it in `async with`: leaving cancels what still runs."""
 
-    def __init__(self, plan: Plan, settings: ServerSettings) -> None:
-        self._plan, self._settings = plan, settings
+    def __init__(self, plan: Plan, settings: ServerSettings, first_token: Callable[[float], None]) -> None:
+        self._plan, self._settings, self._first_token = plan, settings, first_token
+        self._began = time.monotonic()
         self._head = {
             "id": f"cmpl-{secrets.token_hex(12)}",
             "object": "text_completion",
@@ -189,6 +191,8 @@ class Answer:
 
     async def _pieces(self) -> AsyncIterator[Piece]:
         async for piece in self._writing:
+            if piece.ids and not self._made:
+                self._first_token(time.monotonic() - self._began)
             self._made += len(piece.ids)
             yield piece
 
@@ -204,7 +208,7 @@ class Answer:
                 top = min(plan.request.logprobs or 0, plan.model.lm.config.vocab_size)
                 scores = await scored(plan.model, prompt, top, self._settings.request_seconds)
                 for i in range(p * plan.best_of, (p + 1) * plan.best_of):
-                    add_scores(self._lists[i], plan.model, prompt, scores)
+                    await asyncio.to_thread(add_scores, self._lists[i], plan.model, prompt, scores)
         return [plan.prompt_of(i).text for i in range(plan.texts)]
 
     def _add_logprobs(self, piece: Piece) -> None:

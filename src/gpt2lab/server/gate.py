@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -34,11 +36,14 @@ _GUARDED = ("/v1", "/api", "/metrics", "/openapi.json")
 """What a key protects; pages and /health are open, so that a page can ask for the key."""
 
 
-class Gate:
-    """Stands before `app`."""
+Answered = Callable[[str, int, float], None]
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
-        self._app, self._settings = app, settings
+
+class Gate:
+    """Stands before `app`; `answered(path, status, seconds)` is called for each request."""
+
+    def __init__(self, app: ASGIApp, settings: ServerSettings, answered: Answered) -> None:
+        self._app, self._settings, self._answered = app, settings, answered
         self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,6 +58,7 @@ class Gate:
             await _busy(self._settings.max_requests).response()(scope, receive, out)
             return
         self._running += 1
+        began = time.monotonic()
         try:
             try:
                 self._check(scope)
@@ -66,6 +72,7 @@ class Gate:
                 await self._answer(scope, body, receive, out)
         finally:
             self._running -= 1
+            self._answered(scope["path"], out.status or _GONE, time.monotonic() - began)
 
     async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: _Out) -> None:
         """Run the application until it has answered or nobody reads the answer any more."""
@@ -88,7 +95,7 @@ class Gate:
             await asyncio.wait({answer})
         error = None if answer.cancelled() else answer.exception()
         if error is not None:
-            if isinstance(error, Exception) and not send.started:
+            if isinstance(error, Exception) and not send.status:
                 await as_api_error(error).response()(scope, replay, send)
             raise error
 
@@ -154,6 +161,9 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
+_GONE = 499  # nginx's word for a client that went away before its answer
+
+
 class _Out:
     """Sends what an application sends, with our headers."""
 
@@ -164,11 +174,11 @@ class _Out:
             self._headers["Cache-Control"] = "no-store"
         if not shared:
             self._headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        self.started = False
+        self.status = 0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.started = True
+            self.status = message["status"]
             headers = MutableHeaders(scope=message)
             for name, value in self._headers.items():
                 headers.setdefault(name, value)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gpt2lab import checkpoint
-from gpt2lab.engine.native import choose_precision
+from gpt2lab.engine.native import NativeBackend, choose_precision
 from gpt2lab.engine.prefix import PrefixCache
 from gpt2lab.engine.scheduler import Scheduler, Statistics
 from gpt2lab.errors import CheckpointError, ClosedError, ConfigError, nearest
@@ -43,7 +43,7 @@ class Loader(Protocol):
 class FileLoader:
     """Models as `LanguageModel.load` finds them, all in one precision, each with `threads` threads."""
 
-    precision: str = "auto"
+    precision: str = "fp32"
     threads: int | None = None
     models_dir: str | None = None
     offline: bool = False
@@ -239,7 +239,7 @@ GROWING = ("submitted", "prompt_tokens", "known_tokens", "new_tokens", "steps", 
 
 
 def _weight_bytes(lm: LanguageModel) -> int:
-    return int(getattr(lm.backend, "weight_bytes", 4 * lm.config.parameter_count()))
+    return lm.backend.weight_bytes if isinstance(lm.backend, NativeBackend) else 4 * lm.config.parameter_count()
 
 
 def named_sources(given: Iterable[str]) -> dict[str, str]:

@@ -20,6 +20,12 @@ def token_name(tokenizer: Tokenizer, token: int) -> str:
         return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
 
 
+def gltr_name(tokenizer: Tokenizer, token: int) -> str:
+    """Return a token as GLTR's pages read it: a leading blank is U+0120, a line break U+010A."""
+    text = tokenizer.token_text(token).replace("\n", "\u010a")
+    return "\u0120" + text[1:] if text.startswith(" ") else text
+
+
 class LogprobLists:
     """The four lists of a choice's logprobs, filled token by token; `count` likeliest tokens are said of each."""
 
