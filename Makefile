@@ -8,7 +8,7 @@ STORY_ARGS ?=
 BENCH ?= .venv-bench
 BENCH_ARGS ?=
 
-.PHONY: demo story test check test-llama check-install bench docs clean
+.PHONY: demo story test check test-llama check-install bench bench-training docs clean
 
 demo: $(VENV)/.installed ## Set up and write a little with the embedded model
 	$(VENV)/bin/gpt2lab generate "Once upon a time" --length 120 --seed 2
@@ -35,6 +35,9 @@ check-install: ## What a plain `pip install` brings: no torch, how many megabyte
 
 bench: $(BENCH)/.installed ## Beside other engines, in an environment of its own; BENCH_ARGS=--help lists the choices
 	$(BENCH)/bin/python -m benchmarks --output docs/benchmarks.md $(BENCH_ARGS)
+
+bench-training: $(BENCH)/.installed ## Training beside transformers' Trainer and a plain loop; BENCH_ARGS=--help lists the choices
+	$(BENCH)/bin/python benchmarks/training.py --output docs/benchmarks-training.md $(BENCH_ARGS)
 
 docs: $(VENV)/.installed ## Write the command line's reference and the shown outputs again
 	$(VENV)/bin/python docs/refresh.py

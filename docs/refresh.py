@@ -1,4 +1,4 @@
-"""Run what the READMEs show and put under each command what it printed; write the picture and docs/cli.md again.
+"""Run what the READMEs and docs/samples.md show and put under it what it printed; write the picture and docs/cli.md.
 
     python docs/refresh.py            (with the Python that has gpt2lab installed)
 
@@ -27,6 +27,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 READMES = (ROOT / "README.md", ROOT / "README.zh.md")
+PAGES = (ROOT / "docs" / "samples.md",)
 PICTURE = ROOT / "docs" / "images" / "generate.svg"
 
 _BLOCK = re.compile(
@@ -115,17 +116,18 @@ def refreshed(text: str, results: dict[Block, Ran]) -> str:
 
 
 def main() -> None:
-    """Refresh the READMEs, the picture and the reference; stop at the first command that fails."""
-    texts = [path.read_text(encoding="utf-8") for path in READMES]
-    with tempfile.TemporaryDirectory(prefix="gpt2lab-readme-") as folder:
-        results = run_all(blocks(texts[0]), Path(folder))
-        reference = execute("sh", "python -m gpt2lab.cli.reference", Path(folder))
-    for block, ran in results.items():
-        if ran.code != 0:
-            raise SystemExit(f"This no longer runs:\n\n{block.code}\n{ran.err}")
-    for path, text in zip(READMES, texts, strict=True):
-        path.write_text(refreshed(text, results), encoding="utf-8")
-        sys.stdout.write(f"{path}\n")
+    """Refresh the READMEs, the pages, the picture and the reference; stop at the first command that fails."""
+    for paths in (READMES, *((page,) for page in PAGES)):
+        texts = [path.read_text(encoding="utf-8") for path in paths]
+        with tempfile.TemporaryDirectory(prefix="gpt2lab-readme-") as folder:
+            results = run_all(blocks(texts[0]), Path(folder))
+            reference = execute("sh", "python -m gpt2lab.cli.reference", Path(folder))
+        for block, ran in results.items():
+            if ran.code != 0:
+                raise SystemExit(f"This no longer runs:\n\n{block.code}\n{ran.err}")
+        for path, text in zip(paths, texts, strict=True):
+            path.write_text(refreshed(text, results), encoding="utf-8")
+            sys.stdout.write(f"{path}\n")
     picture = runpy.run_path(str(PICTURE.with_name("make.py")))["picture"]
     PICTURE.write_text(picture(), encoding="utf-8")
     if reference.code != 0:

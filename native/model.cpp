@@ -7,9 +7,14 @@
 namespace gpt2lab {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
 constexpr int kChunkRows = 512;   // tokens computed together; bounds the scratch memory of a prompt of any length
 constexpr double kRowCost = 0.25; // of one more row in a step, over that of the weights which all rows share; guides guessing alone
-constexpr int kFewForwards = 128;  // after which weights are worth a copy on huge pages: what it costs is lost by then
+constexpr int kFewForwards = 64;     // after which weights are worth a copy on huge pages
+constexpr double kMovingShare = 0.1;  // of the time that a model works, for making it: new memory can be slow to come by
 constexpr int kRowsAhead = 6;    // of a prompt's queries, keys and values, asked for before they are needed
 constexpr int kPrivateRows = 4;   // up to here every thread normalises all rows for itself, which saves a barrier
 
@@ -116,6 +121,7 @@ void Model::reserve(int rows, int wanted) {
 
 void Model::forward(const std::vector<Span>& spans, const LogitsSink& sink, Hidden hidden) {
   std::lock_guard<std::mutex> lock(mutex_);
+  const auto started = Clock::now();
   int span = 0, offset = 0, done = 0, numbered = 0;
   const auto n_spans = static_cast<int>(spans.size());
   while (span < n_spans) {
@@ -145,14 +151,19 @@ void Model::forward(const std::vector<Span>& spans, const LogitsSink& sink, Hidd
     reserve(chunk.rows(), static_cast<int>(chunk.wanted.size()));
     team_.run([&](int rank) { run_chunk(rank, chunk, spans, sink, hidden); });
   }
-  settle();
+  settle(seconds_since(started));
 }
 
 // Moves some of the weights from a mapped file to huge pages, once it is clear that the model is here to work.
-void Model::settle() {
+void Model::settle(double worked) {
   if (arena_.owned()) return;
   if (forwards_ < kFewForwards && ++forwards_ == kFewForwards) pages_.plan(arena_.data(), arena_.size());
-  if (pages_.unfinished()) team_.run([&](int) { pages_.move(); });
+  if (!pages_.unfinished()) return;
+  for (credit_ += kMovingShare * worked; credit_ > 0.0 && pages_.unfinished();) {
+    const auto started = Clock::now();
+    pages_.move();
+    credit_ -= seconds_since(started);
+  }
 }
 
 void Model::run_chunk(int rank, const Chunk& chunk, const std::vector<Span>& spans, const LogitsSink& sink, Hidden hidden) {
@@ -275,10 +286,9 @@ void Model::prefill(const std::vector<Sequence*>& sequences) {
 }
 
 int Model::decode(const std::vector<Sequence*>& sequences, int steps, int budget, double seconds) {
-  const auto started = std::chrono::steady_clock::now();
+  const auto started = Clock::now();
   for (int taken = 0; taken < steps; ++taken) {
-    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - started;
-    if ((taken > 0 && passed.count() >= seconds) || !step(sequences, budget)) return taken;
+    if ((taken > 0 && seconds_since(started) >= seconds) || !step(sequences, budget)) return taken;
   }
   return steps;
 }

@@ -105,7 +105,7 @@ class Model {
   void set(const Norm& norm, bool is_gain, const float* data) { (is_gain ? norm.gain : norm.bias).fill(arena_, data); }
   void set(const Linear& linear, bool is_weight, bool out_major, const Norm* feeder, const float* data);
   void reserve(int rows, int wanted);
-  void settle();
+  void settle(double worked);
   void run_chunk(int rank, const Chunk& chunk, const std::vector<Span>& spans, const LogitsSink& sink, Hidden hidden);
   void embed(int rank, const Chunk& chunk);
   void attention(int rank, int layer, const Chunk& chunk, const std::vector<Span>& spans);
@@ -126,7 +126,8 @@ class Model {
 
   Arena arena_;
   HugePages pages_;   // of an arena that is another's
-  int forwards_ = 0;  // up to kFewForwards
+  int forwards_ = 0;      // up to kFewForwards
+  double credit_ = 0.0;   // seconds that moving them may take
   Linear head_;
   Linear embedding_;  // exists only when the head is not tied to it
   Floats wpe_;

@@ -17,7 +17,7 @@ namespace gpt2lab {
 namespace {
 
 constexpr std::size_t kHuge = std::size_t{2} << 20;
-constexpr std::size_t kPiece = kHuge;  // milliseconds of copying, which no reader of a stream of tokens sees
+constexpr std::size_t kPiece = kHuge;  // a millisecond of copying, where memory is not slow to come by
 
 std::size_t number_in(const char* path) {
   std::size_t number = SIZE_MAX;

@@ -38,8 +38,9 @@ def atomic_write(path: str | Path, mode: str = "wb", *, fsync: bool = False) -> 
                 os.fsync(f.fileno())
         _give_default_permissions(temporary)
         temporary.replace(target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        _name(error, target)
         raise
 
 
@@ -61,9 +62,16 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
         yield temporary
         temporary.chmod(0o777 & ~_umask())
         put_folder(temporary, target)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        _name(error, target)
         raise
+
+
+def _name(error: BaseException, target: Path) -> None:
+    """Have an error of the system say what was being written; a full disk does not."""
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = str(target)
 
 
 def put_folder(complete: Path, target: Path) -> None:

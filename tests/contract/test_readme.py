@@ -1,4 +1,4 @@
-"""The READMEs are true: every command and snippet runs, prints what is shown, and names only what exists."""
+"""The READMEs and docs/samples.md are true: commands run and print what is shown, and name only what exists."""
 
 from __future__ import annotations
 
@@ -58,6 +58,15 @@ def test_code_runs_and_prints_what_is_shown(number: int, results: dict[Any, Any]
     assert ran.code == 0, f"{block.code}\n{ran.err}"
     if block.output is not None:
         assert ran.out.rstrip("\n") == block.output.rstrip("\n"), f"README.md is {STALE}"
+
+
+@pytest.mark.parametrize("page", refresh.PAGES, ids=lambda path: path.name)
+def test_pages_show_what_is_printed_today(page: Path, tmp_path: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    found = refresh.run_all(refresh.blocks(text), tmp_path)
+    assert found
+    assert all(ran.code == 0 for ran in found.values())
+    assert refresh.refreshed(text, found) == text, f"{page.name} is {STALE}"
 
 
 def test_the_chinese_readme_shows_the_same_code_and_output() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 import re
 import shutil
 from pathlib import Path
@@ -13,9 +15,9 @@ pytest.importorskip("torch", reason="training needs torch")
 import numpy as np
 
 import gpt2lab.compat.gpt_2_simple as gpt2
-from gpt2lab.checkpoint import load
+from gpt2lab.checkpoint import load, save_hf
 from gpt2lab.data import read_npz
-from gpt2lab.errors import DataError, RequestError
+from gpt2lab.errors import ConfigError, DataError, Gpt2labError, RequestError
 
 
 @pytest.fixture
@@ -107,6 +109,50 @@ def test_two_models_in_one_process(place: Path) -> None:
     after = gpt2.generate(other, return_as_list=True, length=8, seed=1)
     assert before != after
     assert before == gpt2.generate(one, return_as_list=True, length=8, seed=1)
+
+
+def test_data_that_cannot_be_used(place: Path) -> None:
+    sess = gpt2.start_tf_sess()
+    (place / "empty.txt").touch()
+    (place / "empty.csv").touch()
+    (place / "noise.txt").write_bytes(bytes(range(256)) * 20)
+    (place / "noise.csv").write_bytes(b"\xff\x00" * 99)
+    (place / "folder.csv").mkdir()
+    for data, sentence in [
+        ("empty.txt", "There is no text to train on"),
+        ("empty.csv", "There is no text to train on"),
+        ("noise.txt", r"noise\.txt is not text"),
+        ("noise.csv", r"noise\.csv is not UTF-8 text: invalid start byte at byte 0"),
+        ("folder.csv", r"folder\.csv is a folder; a table is needed"),
+    ]:
+        with pytest.raises(DataError, match=sentence):
+            gpt2.finetune(sess, data, steps=1)
+    limit = csv.field_size_limit(5)
+    try:
+        with pytest.raises(DataError, match=r"long\.csv is not a table that can be read: field larger than"):
+            (place / "long.csv").write_text("text\na long field\n", encoding="utf-8")
+            gpt2.encode_csv("long.csv")
+    finally:
+        csv.field_size_limit(limit)
+    for data, sentence in [("empty.txt", r"There is no text in empty\.txt"), ("noise.txt", "is not text")]:
+        with pytest.raises(DataError, match=sentence):
+            gpt2.encode_dataset(data)
+    assert not {"csv_encoded.txt", "text_encoded.npz"} & {path.name for path in place.iterdir()}
+
+
+def test_a_model_of_another_size_and_weights_that_are_no_numbers(place: Path, random_model: Path) -> None:
+    sess = gpt2.start_tf_sess(1)
+    gpt2.finetune(sess, "shakespeare.txt", steps=1, sample_every=0, save_every=1)
+    saved = sorted(place.glob("checkpoint/run1/checkpoints/*"))
+    config = dataclasses.replace(load(random_model).config, n_layer=1)
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in config.tensor_shapes().items()}
+    save_hf(place / "models" / "small", config, tensors, load(random_model).tokenizer)
+    with pytest.raises(ConfigError, match=r"run1 holds a run of another model \(2 layers .* than small \(1 layers"):
+        gpt2.finetune(sess, "shakespeare.txt", steps=1, model_name="small")
+    with pytest.raises(Gpt2labError, match="no numbers any more at step 2; what was saved in checkpoint/run1 before"):
+        gpt2.finetune(sess, "shakespeare.txt", steps=1, learning_rate=1e38, sample_every=0)
+    assert sorted(place.glob("checkpoint/run1/checkpoints/*")) == saved
+    assert gpt2.generate(sess, return_as_list=True, length=3, seed=1)
 
 
 def test_mistakes(place: Path) -> None:

@@ -204,6 +204,23 @@ def test_mistakes_are_said_in_one_sentence(
     assert not (place / "checkpoint" / "run1" / "checkpoints").exists()
 
 
+def test_data_that_cannot_be_used_loses_nothing(random_model: Path, place: Path) -> None:
+    run(random_model, save_every=6).fit()
+    before = sorted(str(p) for p in (place / "checkpoint" / "run1").rglob("*"))
+    (place / "empty.txt").touch()
+    (place / "noise.txt").write_bytes(bytes(range(256)) * 20)
+    (place / "table.csv").write_text("name,body\na,b\n", encoding="utf-8")
+    for data, options, sentence in [
+        ("empty.txt", {}, "There is no text to train on"),
+        ("noise.txt", {}, r"noise\.txt is not text"),
+        ("table.csv", {"column": "bdy"}, r"table\.csv has no column 'bdy'.*'name', 'body'"),
+        ("text.txt", {"val_dataset": "empty.txt"}, "The text to validate on cannot be used: There is no text"),
+    ]:
+        with pytest.raises(DataError, match=sentence):
+            FineTune(data, random_model, FineTuneOptions(**options), progress=Progress(io.StringIO()))
+    assert sorted(str(p) for p in (place / "checkpoint" / "run1").rglob("*")) == before
+
+
 def test_a_missing_data_set_is_named(random_model: Path, place: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere\.txt"):
         prepare_finetune(

@@ -33,7 +33,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "corpus"
 
 
-def recipe(corpus: Path, folder: Path, **train: Any) -> Path:
+def recipe(corpus: Path, folder: Path, *, width: int = 12, **train: Any) -> Path:
     """Write a recipe whose run goes to `folder`/run."""
     folder.mkdir(exist_ok=True)
     values = {"steps": 6, "batch_size": 4, "accumulate": 2, "validate_every": 3, "validation_windows": 7, **train}
@@ -44,7 +44,7 @@ data = {json.dumps(str(corpus))}
 out = {json.dumps(str(folder / "run"))}
 [model]
 n_positions = 8
-n_embd = 12
+n_embd = {width}
 n_layer = 2
 n_head = 2
 [optimizer]
@@ -78,10 +78,12 @@ def losses(folder: Path) -> list[float]:
     return [record[key] for record in read_metrics(folder / "run") for key in ("train_loss", "validation_loss")]
 
 
-@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-def test_two_processes_are_one(corpus: Path, tmp_path: Path, parallel: str) -> None:
+@pytest.mark.parametrize(
+    ("parallel", "precision", "width"), [("ddp", "auto", 12), ("fsdp", "auto", 12), ("fsdp", "int8", 64)]
+)
+def test_two_processes_are_one(corpus: Path, tmp_path: Path, parallel: str, precision: str, width: int) -> None:
     for processes in (1, 2):
-        path = recipe(corpus, tmp_path / str(processes), parallel=parallel)
+        path = recipe(corpus, tmp_path / str(processes), width=width, parallel=parallel, precision=precision)
         code, out, err = torchrun(processes, "train", path)
         assert code == 0, err
         assert out == f"{tmp_path / str(processes) / 'run' / 'model'}\n"

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from benchmarks.lm_eval_tasks import lm_eval_figures, lm_eval_task, transformers_in_lm_eval
 from gpt2lab import LanguageModel
 from gpt2lab.checkpoint import load
 from gpt2lab.evals import choices, corpora
@@ -42,41 +43,12 @@ class Peer(NamedTuple):
 
 @pytest.fixture(scope="module", params=["tiny", "random"])
 def peer(request: pytest.FixtureRequest, random_model: Path) -> Peer:
-    from lm_eval.models.huggingface import HFLM
-    from transformers import PreTrainedTokenizerFast
-
     source = "tiny" if request.param == "tiny" else random_model
     found = load(source)
     assert found.tokenizer is not None
-    tokens = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(found.path / "tokenizer.json"), **tokens)
     model = transformers_model(found.config, found.tensors)
-    theirs = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=8, max_length=found.config.n_positions)
+    theirs = transformers_in_lm_eval(model, found.path / "tokenizer.json", batch_size=8)
     return Peer(LanguageModel.load(source, threads=1), theirs)
-
-
-def lm_eval_task(name: str, file: str, docs: Docs) -> Any:
-    """Return lm-eval's own task with these documents."""
-    import datasets
-    import lm_eval.tasks
-    from lm_eval.api.task import ConfigurableTask
-    from lm_eval.tasks._yaml_loader import load_yaml
-
-    config = load_yaml(Path(lm_eval.tasks.__file__).parent / file, resolve_func=True)
-    split = "test" if config.get("test_split") else "validation"
-    data = datasets.Dataset.from_list(docs)
-    for unused in ("training_split", "validation_split", "test_split"):
-        config.pop(unused, None)
-    config.update({f"{split}_split": split, "custom_dataset": lambda **_: {split: data}, "task": name})
-    return ConfigurableTask(config=config)
-
-
-def their_results(model: Any, name: str, file: str, docs: Docs) -> dict[str, float]:
-    from lm_eval.evaluator import evaluate as run
-
-    task = lm_eval_task(name, file, docs)
-    found = run(lm=model, task_dict={name: task}, bootstrap_iters=0, log_samples=False)["results"][name]
-    return {key.partition(",")[0]: value for key, value in found.items() if isinstance(value, float)}
 
 
 def same_questions(name: str, folder: Path, theirs: Any, limit: int) -> None:
@@ -106,7 +78,7 @@ def test_wikitext(peer: Peer, shared_data: Path) -> None:
     read = corpora.load_lines("wikitext2_raw", Place(folder), lines)[0]
     docs = [{"page": page} for page in corpora.pages(read)]
     assert len(docs) > 2
-    theirs = their_results(peer.theirs, "wikitext", "wikitext/wikitext.yaml", docs)
+    theirs = lm_eval_figures(peer.theirs, "wikitext", docs)
     ours = our_result(peer, "wikitext2", folder, lines).figures
     assert set(theirs) >= {"word_perplexity", "byte_perplexity", "bits_per_byte"}
     for name in ("word_perplexity", "byte_perplexity", "bits_per_byte"):
@@ -128,8 +100,8 @@ def test_lambada(peer: Peer, shared_data: Path, name: str, file: str) -> None:
     raw = (folder / file).read_text(encoding="utf-8").splitlines()[:count]
     docs = [{"text": json.loads(line)["text"] if file.endswith("l") else line} for line in raw]
     yaml = "lambada_openai" if name == "lambada" else "lambada_standard"
-    theirs = their_results(peer.theirs, yaml, f"lambada/{yaml}.yaml", docs)
-    same_questions(name, folder, lm_eval_task(yaml, f"lambada/{yaml}.yaml", docs), count)
+    theirs = lm_eval_figures(peer.theirs, yaml, docs)
+    same_questions(name, folder, lm_eval_task(yaml, docs), count)
     ours = our_result(peer, name, folder, count).figures
     assert close(ours["perplexity"].value, theirs["perplexity"])
     assert close(ours["accuracy_word"].value / 100, theirs["acc"])
@@ -138,9 +110,9 @@ def test_lambada(peer: Peer, shared_data: Path, name: str, file: str) -> None:
 def test_wsc273(peer: Peer, shared_data: Path) -> None:
     folder = shared_data / "eval" / "wsc273"
     docs = choices._read_winograd(folder / "wsc273.txt")
-    same_questions("wsc273", folder, lm_eval_task("wsc273", "wsc273/default.yaml", docs), 273)
+    same_questions("wsc273", folder, lm_eval_task("wsc273", docs), 273)
     docs = docs[:60]
-    theirs = their_results(peer.theirs, "wsc273", "wsc273/default.yaml", docs)
+    theirs = lm_eval_figures(peer.theirs, "wsc273", docs)
     assert close(our_result(peer, "wsc273", folder, 60).value / 100, theirs["acc"])
 
 
@@ -154,10 +126,8 @@ def test_storycloze(peer: Peer, shared_data: Path) -> None:
         {new: r[old] for old, new in names.items()} | {"answer_right_ending": int(r["AnswerRightEnding"])}
         for r in records
     ]
-    same_questions(
-        "storycloze", folder, lm_eval_task("storycloze_2016", "storycloze/storycloze_2016.yaml", docs), count
-    )
-    theirs = their_results(peer.theirs, "storycloze_2016", "storycloze/storycloze_2016.yaml", docs)
+    same_questions("storycloze", folder, lm_eval_task("storycloze_2016", docs), count)
+    theirs = lm_eval_figures(peer.theirs, "storycloze_2016", docs)
     assert close(our_result(peer, "storycloze", folder, count).value / 100, theirs["acc"])
 
 
@@ -186,8 +156,8 @@ def hellaswag_like(count: int) -> Docs:
 def test_hellaswag(peer: Peer, tmp_path: Path) -> None:
     docs = hellaswag_like(40)
     (tmp_path / "hellaswag_val.jsonl").write_text("".join(json.dumps(doc) + "\n" for doc in docs), encoding="utf-8")
-    same_questions("hellaswag", tmp_path, lm_eval_task("hellaswag", "hellaswag/hellaswag.yaml", docs), 40)
-    theirs = their_results(peer.theirs, "hellaswag", "hellaswag/hellaswag.yaml", docs)
+    same_questions("hellaswag", tmp_path, lm_eval_task("hellaswag", docs), 40)
+    theirs = lm_eval_figures(peer.theirs, "hellaswag", docs)
     ours = our_result(peer, "hellaswag", tmp_path, 40).figures
     assert close(ours["accuracy"].value / 100, theirs["acc"])
     assert close(ours["accuracy_norm"].value / 100, theirs["acc_norm"])
@@ -230,7 +200,7 @@ def test_lm_eval_knows_our_model_by_name(random_model: Path) -> None:
 
     register()
     docs = [{"text": f"The old sailor waited for the night train {word}"} for word in ("and", "again", "harbour")]
-    task = lm_eval_task("lambada_openai", "lambada/lambada_openai.yaml", docs)
+    task = lm_eval_task("lambada_openai", docs)
     arguments = f"model={random_model},threads=1"
     found = simple_evaluate(model="gpt2lab", model_args=arguments, tasks=[task], bootstrap_iters=0, log_samples=False)
     assert found is not None

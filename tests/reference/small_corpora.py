@@ -42,6 +42,12 @@ def write_corpora(folder: Path) -> Path:
         "wsc273/wsc273.txt": "The cat saw the door because  [MASK]  was open. \n[MASK]\n"
         "The cat ,The door \nThe door \n\n",
     }  # fmt: skip
+    story = "InputSentence1,InputSentence2,InputSentence3,InputSentence4,RandomFifthSentenceQuiz1,"
+    files["storycloze/test.csv"] = (
+        f"{story}RandomFifthSentenceQuiz2,AnswerRightEnding\n"
+        "A cat sat.,It slept.,It woke.,It ate.,It left.,It sang.,1\n"
+    )
+    folder.mkdir(exist_ok=True)
     for name, text in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(text.encode())

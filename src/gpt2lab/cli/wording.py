@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+from pathlib import Path
 
 _RENAMED = {
     "max_new_tokens": "--length",
@@ -75,6 +76,8 @@ def with_flags(message: str) -> str:
 def os_error(error: OSError) -> str:
     """Return one sentence for an error of the operating system."""
     name = "The output" if error.filename is None else str(error.filename)
+    if error.errno == errno.EEXIST and Path(name).is_file():
+        return f"{name} is a file; a folder is needed."
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"There is no space left on the disk for {'the output' if error.filename is None else name}."
     sentences = {

@@ -191,6 +191,10 @@ def _column(path: str, *, header: bool) -> Iterator[str]:
             yield from (row[0] for row in rows if row)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder; a table is needed.") from None
+    except csv.Error as error:
+        raise DataError(f"{path} is not a table that can be read: {error}.") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}.") from None
 
@@ -317,7 +321,16 @@ def encode_dataset(
     if tokenizer is None:
         raise DataError(f"{model_name} in {model_dir} has no tokenizer.")
     end = [] if tokenizer.eos_id is None else [tokenizer.eos_id]
-    write_npz(out_path, ([*tokenizer.encode(document.text), *end] for document in read_documents([file_path])))
+
+    def texts() -> Iterator[list[int]]:
+        empty = True
+        for document in read_documents([file_path]):
+            empty = empty and not document.text
+            yield [*tokenizer.encode(document.text), *end]
+        if empty:
+            raise DataError(f"There is no text in {file_path}.")
+
+    write_npz(out_path, texts())
 
 
 # ---- Google Drive --------------------------------------------------------------------------------------------

@@ -202,16 +202,13 @@ class Scorer:
 
     def _ends(self, ids: Ids, text: str) -> npt.NDArray[np.int64]:
         data = text.encode("utf-8", "surrogateescape")
-        ends: npt.NDArray[np.int64] = np.cumsum(self._token_bytes[ids])
+        known, places = np.unique(ids, return_inverse=True)
+        lengths = np.asarray([len(self.tokenizer.token_bytes(i)) for i in known.tolist()], np.int64)
+        ends: npt.NDArray[np.int64] = np.cumsum(lengths[places])
         if len(ids) and ends[-1] != len(data):  # a vocabulary that does not spell its text byte for byte
             whole = self.tokenizer.encode_with_offsets(text)
             return np.asarray([end for _, end in whole.byte_spans], np.int64)
         return ends
-
-    @cached_property
-    def _token_bytes(self) -> npt.NDArray[np.int64]:
-        """How many bytes each token stands for."""
-        return np.asarray([len(self.tokenizer.token_bytes(i)) for i in range(self.tokenizer.vocab_size)], np.int64)
 
     # ---- words ------------------------------------------------------------------------------------------------
 

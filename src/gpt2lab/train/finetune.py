@@ -278,7 +278,10 @@ class FineTune:
             if options.val_dataset is None:
                 return corpus, corpus.validation if options.val_share else None
             whole = dataclasses.replace(recipe, validation_share=0.0)
-            prepare([options.val_dataset], self.folder / VALIDATION, whole, overwrite=True)
+            try:
+                prepare([options.val_dataset], self.folder / VALIDATION, whole, overwrite=True)
+            except DataError as error:
+                raise DataError(f"The text to validate on cannot be used: {error}") from None
             return corpus, Corpus(self.folder / VALIDATION).train
 
     def _recipe(self, corpus: Corpus, done: int) -> Recipe:

@@ -23,7 +23,11 @@ _MULTIPLE = 64  # what the kernels want the widths of results to be a multiple o
 
 
 class Int8Linear:
-    """Takes the place of `linear` in one layer. Its weights are packed again when they have changed."""
+    """Takes the place of `linear` in one layer. Its weights are packed at the first use after `forget`.
+
+    Whoever changes them says so: neither their address nor their version tells it under FSDP, which gathers them into
+    the same memory again and leaves the version as it was.
+    """
 
     def __init__(self, layer: Conv1D, team: _native.Team) -> None:
         inputs, outputs = layer.weight.shape
@@ -31,24 +35,27 @@ class Int8Linear:
         self._layer, self._team = layer, team
         self._forward = _native.Int8Product(inputs, outputs, False, isa)
         self._backward = _native.Int8Product(outputs, inputs, True, isa)
-        self._packed: tuple[int, int] | None = None
+        self._packed = False
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Map (…, I) to (…, O)."""
         if not self._layer.training:
             return linear(x, weight, bias)
-        version = (weight.data_ptr(), weight._version)
-        if self._packed != version:
-            matrix = weight.detach().numpy()
+        if not self._packed:
+            matrix = weight.detach().clone().numpy()  # FSDP cannot free memory that NumPy has seen
             self._forward.set(matrix, self._team)
             self._backward.set(matrix, self._team)
-            self._packed = version
-        y: Tensor = _Int8Product.apply(x, weight, bias, self)  # type: ignore[no-untyped-call]
-        return y
+            self._packed = True
+        y: Tensor = _Int8Product.apply(x.reshape(-1, x.shape[-1]), weight, bias, self)  # type: ignore[no-untyped-call]
+        return y.view(*x.shape[:-1], -1)
+
+    def forget(self) -> None:
+        """Take note that the weights have changed."""
+        self._packed = False
 
     def products(self, rows: Tensor, bias: Tensor) -> Tensor:
         """Return rows (N, I) times the weights plus bias, (N, O)."""
-        return self._apply(self._forward, rows, bias.detach().numpy())
+        return self._apply(self._forward, rows, bias.detach().clone().numpy())
 
     def gradients(self, upstream: Tensor) -> Tensor:
         """Return upstream gradients (N, O) times the transposed weights, (N, I)."""
@@ -63,26 +70,26 @@ class Int8Linear:
 class _Int8Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, factors: Int8Linear) -> Tensor:
-        rows = x.detach().reshape(-1, x.shape[-1]).contiguous()  # (N, I)
+        rows = x.detach().contiguous()  # (N, I)
         ctx.save_for_backward(rows)
-        ctx.factors, ctx.shape = factors, x.shape
-        return factors.products(rows, bias).view(*x.shape[:-1], -1)
+        ctx.factors = factors
+        return factors.products(rows, bias)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Any) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         (rows,) = ctx.saved_tensors
-        g = upstream[0].reshape(rows.shape[0], -1).contiguous()  # (N, O)
+        g = upstream[0].contiguous()  # (N, O)
         wants_x, wants_weight, wants_bias, _ = ctx.needs_input_grad
         return (
-            ctx.factors.gradients(g).view(ctx.shape) if wants_x else None,
+            ctx.factors.gradients(g) if wants_x else None,
             rows.t() @ g if wants_weight else None,
             g.sum(0) if wants_bias else None,
             None,
         )
 
 
-def use_int8(model: nn.Module, device: torch.device) -> None:
-    """Have every linear layer of `model` whose widths allow it multiply in int8 while it trains.
+def use_int8(model: nn.Module, device: torch.device) -> list[Int8Linear]:
+    """Have every linear layer of `model` whose widths allow it multiply in int8 while it trains; return what does it.
 
     Raises `ConfigError` elsewhere than on a CPU, and where no layer can.
     """
@@ -96,5 +103,7 @@ def use_int8(model: nn.Module, device: torch.device) -> None:
         raise ConfigError(
             f'train.precision = "int8" needs widths that are multiples of {_MULTIPLE} (model.n_embd, model.n_inner).'
         )
-    for layer in layers:
-        layer.product = Int8Linear(layer, team)
+    factors = [Int8Linear(layer, team) for layer in layers]
+    for layer, each in zip(layers, factors, strict=True):
+        layer.product = each
+    return factors

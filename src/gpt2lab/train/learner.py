@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ from gpt2lab.train.parallel import Processes
 from gpt2lab.train.precision import autocast_type, can_compile
 from gpt2lab.train.recipe import Recipe
 from gpt2lab.train.task import Batch, Task
+
+if TYPE_CHECKING:
+    from gpt2lab.train.int8 import Int8Linear
 
 
 class StepLoss(NamedTuple):
@@ -67,10 +70,11 @@ class Learner:
                 if isinstance(module, Block):
                     module.compile()  # one block's code serves all of them
         self._type = autocast_type(loop.precision, processes.device)
+        self._packed: list[Int8Linear] = []
         if loop.precision == "int8":
             from gpt2lab.train.int8 import use_int8
 
-            use_int8(model, processes.device)
+            self._packed = use_int8(model, processes.device)
         if not self.compiled:
             use_native(model, processes.device, self._type)
         self._module = _LossOf(task, self.model)
@@ -89,6 +93,8 @@ class Learner:
     def gradients(self, step: int) -> StepLoss:
         """Compute the gradients of step `step` from the next portions of the stream; nothing is updated yet."""
         self.model.train()
+        for factors in self._packed:
+            factors.forget()
         sums = torch.zeros(2, dtype=torch.float64, device=self._processes.device)
         portions = self._recipe.train.accumulate
         for portion in range(portions):
@@ -121,6 +127,12 @@ class Learner:
         """Drop the gradients."""
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
+
+    def finite(self) -> bool:
+        """Whether every parameter is a number still, in every process. All of them ask together."""
+        norm = torch.nn.utils.get_total_norm([p.detach() for p in self.model.parameters()])
+        whole = norm.full_tensor() if isinstance(norm, DTensor) else norm
+        return bool(torch.isfinite(whole))
 
     def release(self) -> None:
         """Drop what shares gradients between processes; only validation is possible afterwards.

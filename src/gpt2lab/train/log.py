@@ -23,9 +23,16 @@ class MetricsLog:
             f.writelines(json.dumps(record) + "\n" for record in kept)
 
     def add(self, record: dict[str, float]) -> None:
-        """Append one record; it has "step" among its keys."""
-        with self._path.open("a", encoding="utf-8") as f:
-            f.write(json.dumps(record) + "\n")
+        """Append one record, which has "step" among its keys, or leave the file as it is and raise `OSError`."""
+        line = (json.dumps(record) + "\n").encode()
+        with self._path.open("ab", buffering=0) as f:
+            before = f.tell()
+            try:
+                while line:
+                    line = line[f.write(line) :]
+            except OSError:  # half a line would spoil the next one
+                f.truncate(before)
+                raise
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:

@@ -7,6 +7,7 @@ arithmetic of a step is train/learner.py, the files are train/state.py.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ from gpt2lab.train.task import Task
 
 Callback = Callable[[nn.Module, int], Mapping[str, float]]
 """Called with the model and the step; what it returns joins the metrics. What it raises is told and passed over."""
+
+_HINT = "Lower the learning rate or lengthen the warm-up."
 
 MOST_ROLLBACKS = 3
 """How often a run that diverges is taken back before it ends."""
@@ -182,10 +185,13 @@ class Trainer:
     def save(self) -> Path:
         """Write the state of the run into its folder, unless it is there already, and return where.
 
-        Raises `Gpt2labError` when it cannot be written.
+        Raises `Gpt2labError` when it cannot be written, and when an update has spoilt the weights: a state that is
+        good is never given up for one that is not.
         """
         parent = self.folder / CHECKPOINTS
         if self._saved is None or self._saved[0] != self.step:
+            if not self.learner.finite():
+                raise Gpt2labError(f"The weights are no numbers any more at step {self.step}; {self._kept()} {_HINT}")
             tensors = self._model_tensors() | {
                 f"optimizer/{name}": tensor for name, tensor in named_state(self.model, self.learner.optimizers).items()
             }
@@ -199,8 +205,9 @@ class Trainer:
         count = sum(p.numel() for p in self.model.parameters())
         trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         need = estimate(
-            self.model, config, self.recipe, half=self.learner.precision == "bf16", processes=self.processes.count
-        )
+            self.model, config, self.recipe, half=self.learner.precision == "bf16", processes=self.processes.count,
+            window=self._row_length(),
+        )  # fmt: skip
         if self._saved is None:
             self._saved = (-1, self.seconds)
         if self.processes.is_main:
@@ -219,6 +226,14 @@ class Trainer:
         room = available(self.processes.device)
         if room is not None and (trouble := advice(need, room, self.recipe)):
             self._progress.line(trouble)
+
+    def _row_length(self) -> int:
+        """Return how many tokens each row of the next batch has; the stream stays where it is."""
+        stream = self.task.stream
+        place = stream.state_dict()
+        first, *_ = next(stream)
+        stream.load_state_dict(place)
+        return int(first.shape[1])
 
     def _after_step(self, loss: float) -> None:
         """Validate, call back and save, whichever is due."""
@@ -245,7 +260,7 @@ class Trainer:
         self.metrics = self.validate()
         judged = self.metrics.get("validation_loss")
         if judged is not None:
-            if self._best is None or judged < self._best:
+            if math.isfinite(judged) and (self._best is None or judged < self._best):
                 self._best, self._stale = judged, 0
                 self._keep_best()
             else:
@@ -287,16 +302,22 @@ class Trainer:
 
     def _roll_back(self, trouble: str) -> None:
         """Take the run back to its last saved state at half the rate, or end it."""
-        hint = "Lower optimizer.lr or lengthen schedule.warmup_steps."
         saved = steps(self.folder / CHECKPOINTS)
         if self.recipe.train.on_divergence == "stop" or self._rollbacks >= MOST_ROLLBACKS or not saved:
-            raise Gpt2labError(f"{trouble} and training stopped; what was saved in {self.folder} before stays. {hint}")
+            raise Gpt2labError(f"{trouble} and training stopped; {self._kept()} {_HINT}")
         rollbacks, seconds = self._rollbacks + 1, self.seconds
         self._restore(saved[-1])
         self._rollbacks, self.seconds = rollbacks, seconds
         if self._records is not None:
             self._records = Records(self.folder, step=self.step, tensorboard=self.recipe.train.tensorboard)
-        self._progress.line(f"{trouble}; back to step {self.step} with {0.5**rollbacks:g} of the learning rate. {hint}")
+        self._progress.line(
+            f"{trouble}; back to step {self.step} with {0.5**rollbacks:g} of the learning rate. {_HINT}"
+        )
+
+    def _kept(self) -> str:
+        if not steps(self.folder / CHECKPOINTS):
+            return "nothing had been saved yet."
+        return f"what was saved in {self.folder} before stays."
 
     def _state(self) -> RunState:
         return RunState(
@@ -319,13 +340,13 @@ class Trainer:
 
     def _restore(self, folder: Path) -> None:
         """Take up the run as saved in `folder`. Raises `ConfigError` when it is another run than the recipe's."""
-        state = read_state(folder)
-        if state.config != to_dict(self.task.config):
-            raise ConfigError(f"The run in {folder} has another model shape than this recipe; resume with its own.")
+        state, shape = read_state(folder), to_dict(self.task.config)
         for name, value in self.task.identity.items():
             if state.identity.get(name) != value:
                 what = "vocabulary" if name == "tokenizer_sha256" else name
                 raise ConfigError(f"The run in {folder} had another {what} than that of {self.recipe.data}.")
+        if odd := [f"{k} = {state.config.get(k)!r}, not {v!r}" for k, v in shape.items() if state.config.get(k) != v]:
+            raise ConfigError(f"The run in {folder} has another model ({', '.join(odd)}); resume with its own shape.")
         shapes = tensor_shapes(folder)
         saved = {name.removeprefix("optimizer/"): s for name, s in shapes.items() if name.startswith("optimizer/")}
         optimizers = blank_state(self.model, self.learner.optimizers, saved)

@@ -74,4 +74,7 @@ class AdaptedConv1D(Conv1D):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in) to (..., out)."""
-        return super().forward(x) + (x @ self.lora_a) @ self.lora_b * self.scale
+        y = super().forward(x)
+        narrow = (x @ self.lora_a).flatten(0, -2).to(y.dtype)  # (N, rank)
+        y.view(-1, y.shape[-1]).addmm_(narrow, self.lora_b.to(y.dtype), alpha=self.scale)
+        return y

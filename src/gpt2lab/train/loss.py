@@ -19,7 +19,7 @@ from gpt2lab.train.operations import exponentials_
 IGNORE = -100
 """The target of a position that has no loss, as in torch."""
 
-_CHUNK_BYTES = 2048
+CHUNK_BYTES = 2048
 """Bytes that a token of the vocabulary has in the buffer of logits: 512 rows of float32, 1024 of bfloat16."""
 
 
@@ -84,7 +84,7 @@ def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor, *, chunk:
     if torch.is_autocast_enabled(hidden.device.type):
         hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
     if chunk is None:
-        chunk = _CHUNK_BYTES // hidden.element_size()
+        chunk = CHUNK_BYTES // hidden.element_size()
     with torch.autocast(hidden.device.type, enabled=False):
         total: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, targets, chunk)  # type: ignore[no-untyped-call]
     return total

@@ -1,9 +1,11 @@
 """How much memory a run will need, said before it starts, and an allocator that keeps what it has been given.
 
-The estimate counts what a step holds at its two high points: the end of the forward pass (every activation) and the end
-of the backward pass (every gradient). Shapes and bytes only; tests hold it against what the system measured.
+The estimate counts the bytes of the tensors that a step holds at each of its high points: when the loss is computed,
+when the last block's backward pass begins, at the end of the backward pass (every gradient) and in the update. To these
+it adds what was measured: the holes in the allocator's heap, and what the libraries keep. A test holds it to within
+15 % of what the system measured, above what the process held before.
 
-Legend: B rows, T positions, C n_embd, F inner width, H heads, V vocabulary, L layers.
+Legend: C n_embd, H heads, V vocabulary.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import contextlib
 import ctypes
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,32 +22,40 @@ import torch
 from torch import nn
 
 from gpt2lab.model.config import GPT2Config
+from gpt2lab.model.gpt import Transformer
+from gpt2lab.train.loss import CHUNK_BYTES
 from gpt2lab.train.recipe import Recipe
 
 _STATES = {"adamw": 2.0, "adam": 2.0, "muon": 1.0, "sgd": 1.0, "adafactor": 0.01}
 """Numbers that an optimizer keeps for each number it updates; with Muon, AdamW's part is counted apart."""
 
-_CHUNK = 512
-"""Rows of logits that exist at once (train/loss.py)."""
+_HOLES, _HOLES_OF_GRADIENTS, _HOLES_OF_PORTIONS = 0.1, 0.3, 0.4
+_HOLES_OF_LOGITS = {2: 0.25, 4: 0.75}  # by the bytes of a number: float32's products have buffers of their own
+"""What the allocator cannot use between the pieces it has handed out, as shares of activations, of gradients, of
+activations once more when gradients of earlier portions lie between them, and of logits. Measured, with glibc 2.36: a
+hole that a tensor leaves is a little too small for another of its size, since torch asks for aligned memory."""
 
-_SLACK = 1.03
-"""What an allocator loses between the pieces it hands out."""
+_LIBRARIES = 50_000_000
+"""What the first step loads and keeps: code, threads and their buffers. Measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """Bytes at a run's peak in one process, by what they are for. `present` is what the process had before."""
+    """Bytes in one process. `present` is what it had before, `step` the most that a step adds to the optimizer's.
+
+    Activations and gradients are parts of `step` that need not exist at the same time.
+    """
 
     present: int
-    gradients: int
     optimizer: int
+    step: int
     activations: int
-    other: int
+    gradients: int
 
     @property
     def total(self) -> int:
         """The peak."""
-        return self.present + self.gradients + self.optimizer + self.activations + self.other
+        return self.present + self.optimizer + self.step
 
     def sentence(self) -> str:
         """Return the estimate in words."""
@@ -65,63 +75,145 @@ def size(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
-def estimate(model: nn.Module, config: GPT2Config, recipe: Recipe, *, half: bool, processes: int = 1) -> MemoryEstimate:
+def estimate(
+    model: nn.Module,
+    config: GPT2Config,
+    recipe: Recipe,
+    *,
+    half: bool,
+    processes: int = 1,
+    window: int | None = None,
+) -> MemoryEstimate:
     """Return what one of `processes` processes will hold at most, `model` being there already.
 
-    `half` says that products are computed in bfloat16.
+    `half` says that products are computed in bfloat16; rows are `window` tokens long (None: the model's positions).
     """
-    loop, optimizer = recipe.train, recipe.optimizer
+    loop, name = recipe.train, recipe.optimizer.name
     part = processes if loop.parallel == "fsdp" else 1
     trained = [(n, p.numel()) for n, p in model.named_parameters() if p.requires_grad]
     count = sum(n for _, n in trained)
-    inside = sum(n for name, n in trained if optimizer.name == "muon" and ".h." in name)
-    states = _STATES[optimizer.name] * inside + 2 * (count - inside) if inside else _STATES[optimizer.name] * count
-    rows = -(-loop.batch_size // processes)
-    tokens = rows * config.n_positions
-    activations = 4 * tokens * _floats(config, recipe, frozen=_frozen_blocks(model), half=half)
-    head = 4 * config.vocab_size * config.n_embd
-    gradients = 4 * count // part
-    logits = (6 if half else 4) * min(_CHUNK, tokens) * config.vocab_size
-    block = 4 * tokens * (4 * config.n_embd + 2 * config.inner)  # what one block's backward pass makes and drops
-    forward_end, backward_end = activations + head + logits, max(gradients, head) + block
-    peak = int(max(forward_end, backward_end) * _SLACK)
+    inside = sum(n for path, n in trained if name == "muon" and ".h." in path)
+    states = _STATES[name] * inside + 2 * (count - inside) if inside else _STATES[name] * count
+    step = _Step(
+        config,
+        tokens=-(-loop.batch_size // processes) * (window or config.n_positions),
+        window=window or config.n_positions,
+        half=half,
+        dropout=recipe.model.dropout > 0,
+        head_learns=any(n.endswith(("wte.weight", "lm_head.weight")) for n, _ in trained),
+    )
+    blocks, again = config.n_layer - _frozen_blocks(model), loop.checkpoint_activations
+    ranks = sum(p.shape[1] for n, p in model.named_parameters() if n.endswith("lora_a"))
+    block = step.block + step.element * step.tokens * ranks // config.n_layer
+    kept = step.ends + blocks * (4 * step.tokens * config.n_embd if again else block)  # when the loss is computed
+    activations = kept + (block if again else 0)
+    gradients, early = 4 * count // part, loop.accumulate > 1 or processes > part
+    twice = step.head_gradient if config.tie_word_embeddings else 0  # it comes from both ends of the model
+    peak = max(
+        kept + step.head + (gradients if early else 0),
+        activations + step.head_gradient + step.backward + (gradients if early else 0),
+        gradients + twice + (step.head_gradient if early else 0) + 2 * step.ends,
+        gradients + _update_bytes(name, trained) // part,
+    )
+    packed = 2 * 12 * config.n_layer * config.n_embd**2 if loop.precision == "int8" else 0
+    holes = _HOLES * activations + _HOLES_OF_GRADIENTS * gradients + _HOLES_OF_LOGITS[step.element] * step.logits
+    holes += max(0, (1 if again else blocks) * step.attention_holes - gradients)  # gradients fill them
+    holes += _HOLES_OF_PORTIONS * activations if loop.accumulate > 1 else 0
     return MemoryEstimate(
         present=resident(),
-        gradients=min(gradients, peak),
-        optimizer=int(4 * states * _SLACK) // part,
-        activations=int(activations),
-        other=max(0, peak - min(gradients, peak) - int(activations)),
+        optimizer=int(4 * states) // part,
+        step=peak + packed + int(holes) + _LIBRARIES,
+        activations=activations,
+        gradients=gradients,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """The bytes of one portion's tensors."""
+
+    config: GPT2Config
+    tokens: int
+    window: int
+    half: bool
+    dropout: bool
+    head_learns: bool
+
+    @property
+    def element(self) -> int:
+        """Bytes of a number in a product."""
+        return 2 if self.half else 4
+
+    @property
+    def ends(self) -> int:
+        """What goes into the last norm, and with dropout the mask of the embeddings."""
+        return self.tokens * 4 * self.config.n_embd * (2 if self.dropout else 1)
+
+    @property
+    def block(self) -> int:
+        """What one block keeps for its backward pass."""
+        config, c, e = self.config, self.config.n_embd, self.element
+        inside = 8 * c + e * (6 * c + 2 * config.inner)  # x and x' in float32; ln_1, q k v, y, ln_2, c_fc, activation
+        inside += 4 * config.n_head + 16  # attention's sums of exponentials, the means and deviations of the norms
+        if self.dropout:  # masks; attention in float32 with its weights, their mask and what that leaves of them
+            inside += 2 * e * c + (12 - 3 * e) * c + 12 * config.n_head * self.window
+        return self.tokens * inside + self.copies
+
+    @property
+    def backward(self) -> int:
+        """What the backward pass of a block makes and drops."""
+        config, c, e = self.config, self.config.n_embd, self.element
+        feed_forward = e * config.inner + 6 * c
+        attention = 4 * config.n_head * self.window - 2 * e * config.inner - (e + 4) * c if self.dropout else 0
+        return self.tokens * max(feed_forward, attention)
+
+    @property
+    def attention_holes(self) -> int:
+        """What matrices of all pairs of positions leave behind in a block and nothing smaller fills. Measured."""
+        if not self.dropout:
+            return 0
+        pairs = self.tokens * self.config.n_head * self.window
+        return max(0, 10 * pairs - (self.block - 12 * pairs - self.copies))
+
+    @property
+    def copies(self) -> int:
+        """A block's weights in the type of the products."""
+        c = self.config.n_embd
+        return 2 * (4 * c * c + 2 * c * self.config.inner) if self.half else 0
+
+    @property
+    def head_gradient(self) -> int:
+        """The gradient of the head's weights, which also exists at the beginning of the backward pass."""
+        return 4 * self.config.vocab_size * self.config.n_embd if self.head_learns else 0
+
+    @property
+    def head(self) -> int:
+        """What the loss holds beside the activations (train/loss.py)."""
+        config, c, e = self.config, self.config.n_embd, self.element
+        hidden = self.tokens * c * (4 + e + (e if self.half else 0))
+        copies = 2 * config.vocab_size * c if self.half else 0
+        products = 6 * config.vocab_size * c if self.half and self.head_learns else 0  # one in each type, to be added
+        return self.logits + hidden + copies + products + self.head_gradient
+
+    @property
+    def logits(self) -> int:
+        """The buffer of logits."""
+        return min(CHUNK_BYTES, self.element * self.tokens) * self.config.vocab_size
+
+
+def _update_bytes(name: str, trained: Sequence[tuple[str, int]]) -> int:
+    """Return what an optimizer makes and drops while it updates the largest matrix it has."""
+    largest = max((n for path, n in trained if name != "muon" or ".h." in path), default=0)
+    return {"muon": 16, "adafactor": 4}.get(name, 0) * largest
 
 
 def _frozen_blocks(model: nn.Module) -> int:
     """Return how many of the first blocks need no gradient, so that nothing is kept for them."""
-    transformer = next((m for m in model.modules() if type(m).__name__ == "Transformer"), None)
-    if transformer is None or any(p.requires_grad for p in transformer.wte.parameters()):  # type: ignore[union-attr]
+    transformer = next((m for m in model.modules() if isinstance(m, Transformer)), None)
+    if transformer is None or transformer.wte.weight.requires_grad or transformer.wpe.weight.requires_grad:
         return 0
-    if any(p.requires_grad for p in transformer.wpe.parameters()):  # type: ignore[union-attr]
-        return 0
-    frozen = 0
-    for block in transformer.h:  # type: ignore[union-attr]
-        if any(p.requires_grad for p in block.parameters()):
-            break
-        frozen += 1
-    return frozen
-
-
-def _floats(config: GPT2Config, recipe: Recipe, *, frozen: int, half: bool) -> float:
-    """Return how many floats a position keeps for the backward pass."""
-    c, f = config.n_embd, config.inner
-    inside: float = 8 * c + 2 * f  # x, ln_1, q k v, y, x', ln_2, c_fc, its activation
-    if half:  # inputs of products are kept in bfloat16, layer norms' in float32
-        inside = 2 * c + c + (6 * c + 2 * f) / 2
-    if recipe.model.dropout:
-        inside += 2 * c + 3 * config.n_head * config.n_positions  # masks; attention's own weights, kept with them
-    layers = config.n_layer - frozen
-    ends = 3 * c  # the embeddings' sum, ln_f, the head's gradient
-    if recipe.train.checkpoint_activations:
-        return layers * c + inside + ends
-    return layers * inside + ends
+    learning = (any(p.requires_grad for p in block.parameters()) for block in transformer.h)
+    return next((i for i, learns in enumerate(learning) if learns), len(transformer.h))
 
 
 def resident() -> int:

@@ -119,7 +119,7 @@ def write_state(parent: Path, state: RunState, tensors: Mapping[str, Tensor], pr
             shutil.rmtree(temporary, ignore_errors=True)  # left by a run that died here
             temporary.mkdir(parents=True)
         except OSError as error:
-            trouble = str(error)
+            trouble = error.strerror or str(error)
     _agree(trouble, parent, processes)
     try:
         _write_tensors(temporary, tensors, processes)
@@ -129,7 +129,7 @@ def write_state(parent: Path, state: RunState, tensors: Mapping[str, Tensor], pr
             temporary.replace(parent / name)
             _flush_entry(parent)
     except (OSError, CheckpointException) as error:
-        trouble = str(error)
+        trouble = (isinstance(error, OSError) and error.strerror) or _first_line(error)
         shutil.rmtree(temporary, ignore_errors=True)
     _agree(trouble, parent, processes)
     if processes.is_main:

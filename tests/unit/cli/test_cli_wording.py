@@ -39,6 +39,7 @@ def test_parameters_are_named_as_typed(message: str, typed: str) -> None:
         (IsADirectoryError(errno.EISDIR, "x", "d"), "d is a folder; a file is needed."),
         (PermissionError(errno.EACCES, "x", "s"), "s may not be read or written by you (permission denied)."),
         (OSError(errno.EROFS, "x", "r"), "r lies on a disk that can only be read."),
+        (OSError(errno.EEXIST, "x", __file__), f"{__file__} is a file; a folder is needed."),
         (OSError(errno.ENOSPC, "x", "f"), "There is no space left on the disk for f."),
         (OSError(errno.ENOSPC, "x"), "There is no space left on the disk for the output."),
         (OSError(errno.EIO, "Input/output error", "f"), "f cannot be used: Input/output error."),

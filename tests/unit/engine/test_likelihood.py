@@ -69,6 +69,21 @@ def test_many_contexts_go_in_several_batches(backend: NativeBackend) -> None:
         np.testing.assert_array_equal(found[i].logprobs, alone(backend, pairs[i])[0])
 
 
+def test_likeliest_tokens_may_be_left_out(backend: NativeBackend) -> None:
+    pairs = [Pair(ids(1, 9), ids(2, 4)), Pair(ids(3, 12), ids(4, 1))]
+    plain = dict(likelihoods(backend, pairs))
+    banned = np.unique(np.concatenate([found.likeliest for found in plain.values()]))
+    for i, found in likelihoods(backend, pairs, without=banned):
+        np.testing.assert_array_equal(found.logprobs, plain[i].logprobs)
+        np.testing.assert_array_equal(found.likeliest, plain[i].likeliest)
+        before = np.concatenate(pairs[i])[:-1]
+        logits = backend.forward([backend.new_cache()], [before], all_positions=True)[-len(found.allowed) :].copy()
+        logits[:, banned] = -np.inf
+        np.testing.assert_array_equal(found.allowed, logits.argmax(axis=1))
+        assert not np.isin(found.allowed, banned).any()
+    assert all((found.allowed == found.likeliest).all() for found in plain.values())
+
+
 def test_what_cannot_be_measured_is_said(backend: NativeBackend) -> None:
     with pytest.raises(RequestError, match=rf"A continuation of {N + 1} tokens does not fit the model's window of {N}"):
         list(likelihoods(backend, [Pair(ids(1, 1), ids(2, N + 1))]))

@@ -192,7 +192,10 @@ def test_mistaken_axes(change: dict[str, object], message: str) -> None:
         ("", "has no [[axis]]; a probe is a list of [[axis]] with name, templates and [axis.groups]."),
         ("[axis]\nname = 'x'", "has no [[axis]]"),
         ("axes = 1", "has the key 'axes'; a probe is a list"),
-        ("[[axis]]\nname = 'x'\ntemplate = ['{group}']", "Unknown key 'axis[0].template'. Did you mean 'templates'?"),
+        (
+            "[[axis]]\nname = 'x'\ntemplate = ['{group}']",
+            "Unknown key 'axis[0].template'. Did you mean 'axis[0].templates'?",
+        ),
     ],
 )
 def test_mistaken_files(tmp_path: Path, text: str, message: str) -> None:

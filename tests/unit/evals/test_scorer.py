@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,24 @@ def test_a_prompt_loses_its_beginning_where_there_is_no_room(lm: LanguageModel) 
     ids = lm.tokenizer.encode(TEXT)[-(lm.config.n_positions - 10) :]
     expected = lm.generate(token_ids=ids, max_new_tokens=10, temperature=0.0)[0]
     assert isinstance(answer, Written) and list(answer.token_ids) == expected.token_ids
+
+
+def test_tokens_that_are_left_out_are_named_by_their_text(lm: LanguageModel) -> None:
+    assert lm.tokenizer is not None
+    words, tried = TEXT.split(" "), 0
+    for n in range(1, 12):
+        request = LogLikelihood(" ".join(words[:n]), f" {words[n]}")
+        (plain,) = Scorer(lm).answer([request])
+        assert isinstance(plain, Likely) and plain.allowed == plain.likeliest
+        first = lm.tokenizer.token_text(plain.likeliest[0])
+        if lm.tokenizer.encode(first) != [plain.likeliest[0]]:
+            continue  # a part of a character, which no text is
+        tried += 1
+        (answer,) = Scorer(lm).answer([dataclasses.replace(request, without=(first, "two words"))])
+        assert isinstance(answer, Likely)
+        assert answer.likeliest == plain.likeliest and answer.logprob == plain.logprob
+        assert answer.allowed[0] != plain.likeliest[0]
+    assert tried
 
 
 def test_order_and_company_change_nothing(lm: LanguageModel) -> None:

@@ -96,7 +96,7 @@ def test_gpt_1_is_counted_from_its_shape(known: Survey) -> None:
         (("value = 3,", 'value = "3",'), "model[0].sizes[0].layers.value = '3' must be of type int."),
         (('extractor = "LSTM"', 'extractor = "RNN"'), "extractor = 'RNN' is not one of 'LSTM', 'Transformer decoder'"),
         (("\n[sources]", "\n[source]"), "Unknown key 'source' in "),
-        (('key = "ulmfit"', 'kye = "ulmfit"'), "Unknown key 'model[0].kye'. Did you mean 'key'?"),
+        (('key = "ulmfit"', 'kye = "ulmfit"'), "Unknown key 'model[0].kye'. Did you mean 'model[0].key'?"),
     ],
 )
 def test_data_that_do_not_hold_together_are_refused(tmp_path: Path, change: tuple[str, str], message: str) -> None:

@@ -191,7 +191,7 @@ def test_limits_and_settings(lm: LanguageModel, corpora_folder: Path) -> None:
         (lambda: load_task("lambda"), "Unknown task 'lambda'. Did you mean 'lambada'\\? Tasks: lambada"),
         (lambda: load_task("ptb", preset="papr"), "Unknown preset 'papr'. Did you mean 'paper'\\? Presets: paper"),
         (lambda: load_task("ptb", preset="hf"), "ptb has no preset 'hf'; it has paper, megatron"),
-        (lambda: load_task("ptb", settings={"strid": 3}), "Unknown key 'ptb.strid'. Did you mean 'stride'"),
+        (lambda: load_task("ptb", settings={"strid": 3}), "Unknown key 'ptb.strid'. Did you mean 'ptb.stride'"),
         (lambda: load_task("ptb", settings={"stride": 0}), "stride = 0 must be at least 1"),
         (lambda: load_task("lambada", settings={"main": "x"}), "main = 'x' is not one of perplexity"),
         (lambda: load_task("lambada", settings={"width": -1}), "width = -1 must not be negative"),

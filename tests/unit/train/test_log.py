@@ -36,6 +36,21 @@ def test_a_line_cut_short_is_passed_over(tmp_path: Path) -> None:
     assert read_metrics(tmp_path) == [{"step": 1}]
 
 
+def test_a_line_that_finds_no_room_leaves_none(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="this system limits no files")
+    log = MetricsLog(tmp_path, step=0)
+    log.add({"step": 1})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "metrics.jsonl").stat().st_size + 5, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            log.add({"step": 2})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    log.add({"step": 3})
+    assert read_metrics(tmp_path) == [{"step": 1}, {"step": 3}]
+
+
 def test_progress_is_rewritten_on_a_terminal_only() -> None:
     terminal, file = Terminal(), io.StringIO()
     for stream in (terminal, file):

@@ -18,7 +18,7 @@ from gpt2lab.evals.bias.results import (
     Preference,
     plain,
 )
-from gpt2lab.evals.bias.text import clear_words, named, odds_of, shown
+from gpt2lab.evals.bias.text import clear_words, extent, named, odds_of, shown
 
 LIMITS = (
     "The probe measures what one model expects after a few sentences that were chosen by people. It does not measure "
@@ -143,7 +143,7 @@ def _axis(axis: AxisFound, most: int) -> str:
     control = " (control: ought to be small)" if axis.control else ""
     return (
         f"<h2>{escape(axis.name)}{control}</h2>\n"
-        f"<p>{len(axis.questions)} questions of {axis.templates} templates. Next token {shown(axis.divergence)} bits, "
+        f"<p>{extent(axis)}. Next token {shown(axis.divergence)} bits, "
         f"next word {shown(axis.word_divergence)} bits.</p>\n"
         f"<p>Total variation, the most by which any event's probability differs:</p>\n{_dots(rows, 'total variation')}"
         + _word_table(axis, list(kept.values()))

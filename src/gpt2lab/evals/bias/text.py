@@ -26,6 +26,12 @@ def shown(estimate: Estimate, digits: int = 4) -> str:
     return f"{value} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
 
 
+def extent(axis: AxisFound) -> str:
+    """Return how much was asked: 8 questions of 8 templates."""
+    counted = ((len(axis.questions), "question"), (axis.templates, "template"))
+    return " of ".join(f"{n} {what}{'' if n == 1 else 's'}" for n, what in counted)
+
+
 def named(word: str) -> str:
     """Return a word for display: as it is if it is one, else in quotes."""
     if word.isalnum():
@@ -65,7 +71,7 @@ def _axis(axis: AxisFound, most: int) -> str:
     control = " (control: ought to be small)" if axis.control else ""
     lines = [
         f"{axis.name}{control}: {', '.join(axis.groups)}",
-        f"  {len(axis.questions)} questions of {axis.templates} templates",
+        f"  {extent(axis)}",
         f"  next token  {shown(axis.divergence)} bits",
         f"  next word   {shown(axis.word_divergence)} bits",
     ]
