@@ -178,16 +178,19 @@ def test_neighbours_change_nothing(client) -> None:
 
 
 def test_a_text_longer_than_the_window_goes_on(client, lm: LanguageModel) -> None:
-    asked = {"model": "tiny", "prompt": "On and on", "max_tokens": 300, "seed": 1}
-    text = client.completions.create(**asked).choices[0].text
-    assert text == lm.generate("On and on", max_new_tokens=300, seed=1, **PLAIN)[0].text
+    count = lm.config.n_positions + 20
+    asked = {"model": "tiny", "prompt": "On and on", "max_tokens": count, "seed": 1}
+    text = client.completions.create(**asked, extra_body={"min_tokens": count}).choices[0].text
+    made = lm.generate("On and on", max_new_tokens=count, min_new_tokens=count, seed=1, **PLAIN)[0]
+    assert text == made.text
+    assert len(made.token_ids) == count
 
 
-def test_the_list_of_models(client, live: Live) -> None:
+def test_the_list_of_models(client, lm: LanguageModel) -> None:
     (model,) = client.models.list().data
     assert model.id == "tiny"
     client.completions.create(model="tiny", prompt="a", max_tokens=1)
-    assert client.models.retrieve("tiny").n_positions == 256
+    assert client.models.retrieve("tiny").n_positions == lm.config.n_positions
     with pytest.raises(openai.NotFoundError, match=r"The model 'tinyy' is not served here\. Did you mean 'tiny'"):
         client.models.retrieve("tinyy")
 
