@@ -117,6 +117,23 @@ def test_logprobs_are_the_librarys_and_of_prompts_too(client, lm: LanguageModel)
             assert answer.text[offset : offset + len(token)] == token
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_end_token_has_a_logprob_and_no_text(client, lm: LanguageModel, stream: bool) -> None:
+    """As OpenAI's API does it; lm-eval leaves the last entry out, whatever it is."""
+    end = lm.bos_id()
+    asked = {"model": "tiny", "prompt": "The end", "max_tokens": 9, "logprobs": 2, "echo": True}
+    answer = client.completions.create(**asked, logit_bias={str(end): 100}, stream=stream)
+    choices = [chunk.choices[0] for chunk in answer] if stream else [answer.choices[0]]
+    assert "".join(choice.text for choice in choices) == "The end"
+    assert choices[-1].finish_reason == "stop"
+    tokens = [token for choice in choices if choice.logprobs for token in choice.logprobs.tokens]
+    assert "".join(tokens) == "The end<|endoftext|>"
+    assert choices[-1].logprobs.text_offset[-1] == len("The end")
+    assert lm.tokenizer is not None
+    expected = lm.score(token_ids=[*lm.tokenizer.encode("The end"), end], bos=False).logprobs[-1]
+    assert choices[-1].logprobs.token_logprobs[-1] == pytest.approx(expected, abs=1e-4)
+
+
 def test_echo_without_new_tokens_scores_a_text(client) -> None:
     for stream in (False, True):
         asked = {"model": "tiny", "prompt": "The sea was calm", "max_tokens": 0, "echo": True, "logprobs": 1}

@@ -102,6 +102,8 @@ def test_foreign_names_and_foreign_pages_are_refused(lm: LanguageModel) -> None:
         assert foreign.status_code == 403
         assert "Pages from elsewhere may not use this server" in failure(foreign)["message"]
         assert httpx2.get(f"{live.url}/v1/models", headers={"Origin": live.url}).status_code == 200
+        for origin in ("null", "http://[", "https://evil.example@127.0.0.1"):
+            assert httpx2.get(f"{live.url}/v1/models", headers={"Origin": origin}).status_code == 403
 
 
 def test_cors_where_it_is_asked_for(lm: LanguageModel) -> None:
@@ -217,6 +219,24 @@ def test_a_client_that_goes_away_frees_its_place(lm: LanguageModel, stream: bool
         wait_until(lambda: busy(live) == 0)
         assert live.model("tiny").scheduler.statistics().ended["stop"] == 2
         assert httpx2.post(f"{live.url}/v1/completions", json={"max_tokens": 2}).status_code == 200
+
+
+def test_a_client_that_does_not_read_is_let_go(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpt2lab.server.gate._SPARE", 0.2)
+    with serving(lm, request_seconds=1, max_sequences=64) as live:
+        asked = {**LONG, "n": 20, "max_tokens": 4096, "logprobs": 20, "stream": True}  # far more than buffers take
+        body = json.dumps(asked).encode()
+        host, port = live.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.sendall(
+                b"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+                b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+            )
+            wait_until(lambda: busy(live) > 0)
+            wait_until(lambda: busy(live) == 0)
+            entry = live.app.state.pool._entries["tiny"]
+            wait_until(lambda: entry.users == 0)
 
 
 # ---- several models ------------------------------------------------------------------------------------------
