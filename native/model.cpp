@@ -119,7 +119,7 @@ void Model::reserve(int rows, int wanted) {
   for (auto& s : private_) scratch(s, kPrivateRows);
 }
 
-void Model::forward(const std::vector<Span>& spans, const LogitsSink& sink, Hidden hidden) {
+void Model::forward(const std::vector<Span>& spans, const LogitsSink& sink, const Taps& taps) {
   std::lock_guard<std::mutex> lock(mutex_);
   const auto started = Clock::now();
   int span = 0, offset = 0, done = 0, numbered = 0;
@@ -149,7 +149,7 @@ void Model::forward(const std::vector<Span>& spans, const LogitsSink& sink, Hidd
     }
     done += chunk.rows();
     reserve(chunk.rows(), static_cast<int>(chunk.wanted.size()));
-    team_.run([&](int rank) { run_chunk(rank, chunk, spans, sink, hidden); });
+    team_.run([&](int rank) { run_chunk(rank, chunk, spans, sink, taps); });
   }
   settle(seconds_since(started));
 }
@@ -166,21 +166,22 @@ void Model::settle(double worked) {
   }
 }
 
-void Model::run_chunk(int rank, const Chunk& chunk, const std::vector<Span>& spans, const LogitsSink& sink, Hidden hidden) {
+void Model::run_chunk(int rank, const Chunk& chunk, const std::vector<Span>& spans, const LogitsSink& sink, const Taps& taps) {
   const int m = chunk.rows();
   embed(rank, chunk);
-  tap(rank, chunk, hidden, 0);
+  tap(rank, chunk, taps, 0);
   for (int l = 0; l < config_.n_layer; ++l) {
     const Layer& layer = layers_[static_cast<std::size_t>(l)];
     const std::ptrdiff_t width = layer.attn_proj.stride();
     product(rank, layer.c_attn, prepare(rank, x_.data(), width, m, nullptr, &layer.ln_1, layer.c_attn), m, qkv_.data(), Activation::none, false);
+    tap_qkv(rank, chunk, taps, l);
     attention(rank, l, chunk, spans);
     product(rank, layer.attn_proj, prepare(rank, mixed_.data(), width, m, nullptr, nullptr, layer.attn_proj), m, x_.data(), Activation::none, true);
     product(rank, layer.c_fc, prepare(rank, x_.data(), width, m, nullptr, &layer.ln_2, layer.c_fc), m, inner_.data(), config_.activation, false);
     product(rank, layer.mlp_proj, prepare(rank, inner_.data(), layer.c_fc.stride(), m, nullptr, nullptr, layer.mlp_proj), m, x_.data(), Activation::none, true);
-    if (l + 1 < config_.n_layer) tap(rank, chunk, hidden, l + 1);
+    if (l + 1 < config_.n_layer) tap(rank, chunk, taps, l + 1);
   }
-  tap(rank, chunk, hidden, config_.n_layer);
+  tap(rank, chunk, taps, config_.n_layer);
   if (!chunk.wanted.empty()) logits(rank, chunk, sink);
 }
 
@@ -264,15 +265,48 @@ void Model::logits(int rank, const Chunk& chunk, const LogitsSink& sink) {
   sink(rank, team_.size(), count, chunk.wanted_id.data(), logits_.data(), head_.stride());
 }
 
-void Model::tap(int rank, const Chunk& chunk, Hidden hidden, int layer) {
-  if (hidden.layer != layer) return;
+void Model::tap(int rank, const Chunk& chunk, const Taps& taps, int layer) const {
+  if (taps.layer != layer && !taps.stream) return;
   const auto c = static_cast<std::size_t>(config_.n_embd);
   const Share share = share_of(chunk.rows(), rank, team_.size());
   for (int r = share.first; r < share.last; ++r) {
     const float* x = x_.data() + r * layers_.front().attn_proj.stride();
-    float* out = hidden.out + (static_cast<std::size_t>(chunk.first_token) + static_cast<std::size_t>(r)) * c;
+    const std::size_t token = static_cast<std::size_t>(chunk.first_token) + static_cast<std::size_t>(r);
+    if (taps.stream) std::copy(x, x + c, taps.stream + (static_cast<std::size_t>(layer) * taps.tokens + token) * c);
+    if (taps.layer != layer) continue;
+    float* out = taps.hidden + token * c;
     if (layer == config_.n_layer) normalize(ln_f_, x, out);
     else std::copy(x, x + c, out);
+  }
+}
+
+void Model::tap_qkv(int rank, const Chunk& chunk, const Taps& taps, int layer) const {
+  if (!taps.qkv) return;
+  const auto width = static_cast<std::size_t>(config_.n_embd) * 3;
+  const Share share = share_of(chunk.rows(), rank, team_.size());
+  for (int r = share.first; r < share.last; ++r) {
+    const float* row = qkv_.data() + r * layers_.front().c_attn.stride();
+    const std::size_t token = static_cast<std::size_t>(chunk.first_token) + static_cast<std::size_t>(r);
+    std::copy(row, row + width, taps.qkv + (static_cast<std::size_t>(layer) * taps.tokens + token) * width);
+  }
+}
+
+void Model::read(const float* states, int count, const LogitsSink& sink) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto c = static_cast<std::size_t>(config_.n_embd);
+  const std::ptrdiff_t width = layers_.front().attn_proj.stride();
+  for (int done = 0; done < count; done += kChunkRows) {
+    Chunk chunk;
+    const int rows = std::min(kChunkRows, count - done);
+    reserve(rows, rows);
+    for (int r = 0; r < rows; ++r) {
+      const float* state = states + static_cast<std::size_t>(done + r) * c;
+      std::copy(state, state + c, x_.data() + r * width);
+      std::fill(x_.data() + r * width + c, x_.data() + (r + 1) * width, 0.0f);
+      chunk.wanted.push_back(r);
+      chunk.wanted_id.push_back(done + r);
+    }
+    team_.run([&](int rank) { logits(rank, chunk, sink); });
   }
 }
 
