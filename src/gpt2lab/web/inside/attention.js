@@ -30,7 +30,7 @@ export function attentionPart(data, chosen, opened) {
   const canvas = h("canvas", { "aria-hidden": "true" });
   const heading = h("b");
   const told = h("span", { class: "note number" });
-  const lines = svg("svg", { role: "img" });
+  const lines = svg("svg", { role: "img", "aria-label": say("lines") });
   const linesHeading = h("span", { class: "note" });
   const hide = h("input", { type: "checkbox", checked: true, onchange: () => { state.hidden = hide.checked; redraw(); } });
   const element = h("section", { class: "part" }, h("h2", {}, say("attention")), h("p", { class: "lead" }, say("attentionLead")),
@@ -118,7 +118,10 @@ function drawMap(canvas, data, state, first, name) {
   canvas.width = canvas.height = Math.round(width * scale);
   const context = canvas.getContext("2d");
   context.scale(scale, scale);
-  const [says, ink, muted, line] = ["--says", "--ink", "--muted", "--well"].map((colour) => `rgb(${inkOf(colour)}`);
+  const [says, ink, muted, well] = ["--says", "--ink", "--muted", "--well"].map((colour) => {
+    const parts = inkOf(colour).join(", ");
+    return (share = 1) => `rgba(${parts}, ${share})`;
+  });
   const gap = cell > 5 ? 1 : 0;
   const drawn = { family: getComputedStyle(canvas.parentElement).fontFamily, size: Math.max(8, Math.min(12.5, cell * 0.82)) };
   context.font = `${drawn.size}px ${drawn.family}`;
@@ -127,17 +130,17 @@ function drawMap(canvas, data, state, first, name) {
     const row = data.row(state.layer, state.head, i + first);
     const y = margin + i * cell;
     for (let j = 0; j <= i; j += 1) {
-      context.fillStyle = `${line})`;
+      context.fillStyle = well();
       if (gap) context.fillRect(margin + j * cell, y, cell - gap, cell - gap);
-      context.fillStyle = `${says} / ${Math.sqrt(row[j + first]).toFixed(3)})`;
+      context.fillStyle = says(Math.sqrt(row[j + first]).toFixed(3));
       context.fillRect(margin + j * cell, y, cell - gap, cell - gap);
     }
     if (i + first === state.at) {
-      context.strokeStyle = `${ink})`;
+      context.strokeStyle = ink();
       context.strokeRect(margin - 0.5, y - 0.5, (i + 1) * cell, cell);
     }
     if (margin) {
-      context.fillStyle = i + first === state.at ? `${ink})` : `${muted})`;
+      context.fillStyle = i + first === state.at ? ink() : muted();
       context.textAlign = "right";
       context.fillText(clipped(context, name(i + first), margin - 8), margin - 6, y + cell / 2);
       context.save();
