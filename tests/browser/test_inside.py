@@ -1,4 +1,4 @@
-"""Looking inside in a real Chromium: the numbers are the library's, choices are followed, the kept page stands alone."""
+"""Looking inside in a real Chromium: numbers are the library's, choices are followed, the kept page stands alone."""
 
 from __future__ import annotations
 
