@@ -117,6 +117,23 @@ def test_logprobs_are_the_librarys_and_of_prompts_too(client, lm: LanguageModel)
             assert answer.text[offset : offset + len(token)] == token
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_end_token_has_a_logprob_and_no_text(client, lm: LanguageModel, stream: bool) -> None:
+    """As OpenAI's API does it; lm-eval leaves the last entry out, whatever it is."""
+    end = lm.bos_id()
+    asked = {"model": "tiny", "prompt": "The end", "max_tokens": 9, "logprobs": 2, "echo": True}
+    answer = client.completions.create(**asked, logit_bias={str(end): 100}, stream=stream)
+    choices = [chunk.choices[0] for chunk in answer] if stream else [answer.choices[0]]
+    assert "".join(choice.text for choice in choices) == "The end"
+    assert choices[-1].finish_reason == "stop"
+    tokens = [token for choice in choices if choice.logprobs for token in choice.logprobs.tokens]
+    assert "".join(tokens) == "The end<|endoftext|>"
+    assert choices[-1].logprobs.text_offset[-1] == len("The end")
+    assert lm.tokenizer is not None
+    expected = lm.score(token_ids=[*lm.tokenizer.encode("The end"), end], bos=False).logprobs[-1]
+    assert choices[-1].logprobs.token_logprobs[-1] == pytest.approx(expected, abs=1e-4)
+
+
 def test_echo_without_new_tokens_scores_a_text(client) -> None:
     for stream in (False, True):
         asked = {"model": "tiny", "prompt": "The sea was calm", "max_tokens": 0, "echo": True, "logprobs": 1}
@@ -178,16 +195,19 @@ def test_neighbours_change_nothing(client) -> None:
 
 
 def test_a_text_longer_than_the_window_goes_on(client, lm: LanguageModel) -> None:
-    asked = {"model": "tiny", "prompt": "On and on", "max_tokens": 300, "seed": 1}
-    text = client.completions.create(**asked).choices[0].text
-    assert text == lm.generate("On and on", max_new_tokens=300, seed=1, **PLAIN)[0].text
+    count = lm.config.n_positions + 20
+    asked = {"model": "tiny", "prompt": "On and on", "max_tokens": count, "seed": 1}
+    text = client.completions.create(**asked, extra_body={"min_tokens": count}).choices[0].text
+    made = lm.generate("On and on", max_new_tokens=count, min_new_tokens=count, seed=1, **PLAIN)[0]
+    assert text == made.text
+    assert len(made.token_ids) == count
 
 
-def test_the_list_of_models(client, live: Live) -> None:
+def test_the_list_of_models(client, lm: LanguageModel) -> None:
     (model,) = client.models.list().data
     assert model.id == "tiny"
     client.completions.create(model="tiny", prompt="a", max_tokens=1)
-    assert client.models.retrieve("tiny").n_positions == 256
+    assert client.models.retrieve("tiny").n_positions == lm.config.n_positions
     with pytest.raises(openai.NotFoundError, match=r"The model 'tinyy' is not served here\. Did you mean 'tiny'"):
         client.models.retrieve("tinyy")
 

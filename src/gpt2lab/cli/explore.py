@@ -27,6 +27,7 @@ EXAMPLES = examples(
     'gpt2lab explore "Joel is"',
     'gpt2lab explore "Joel is" --top-k 5 --temperature 0.7 --json',
     "printf '1\\n1\\nq\\n' | gpt2lab explore \"The sea\"",
+    "printf 'Joel is' | gpt2lab explore - --json",
     "gpt2lab explore --web",
 )
 
@@ -38,7 +39,11 @@ _PREFIX_BYTES = 2**28  # what was computed, so that choosing and undoing cost on
 
 def explore(
     text: Annotated[
-        str, Argument(metavar="[TEXT]", help="The text to go on from; none begins a new one.", show_default=False)
+        str,
+        Argument(
+            metavar="[TEXT]", help="The text to go on from; none begins a new one, - reads it from stdin, with --json.",
+            show_default=False,
+        ),
     ] = "",
     model: o.Model = "tiny",
     k: Annotated[int, Option("-k", "--count", metavar="N", help="Tokens shown; digits choose among ten.")] = 10,
@@ -52,7 +57,7 @@ def explore(
     threads: o.Threads = None,
     models_dir: o.ModelsDir = None,
     offline: o.Offline = False,
-) -> None:
+) -> None:  # fmt: skip
     """Choose the next token yourself, among the likeliest.
 
     Each line has a key, the probability as the model says and, where the settings change it, as they leave it. Keys
@@ -68,6 +73,10 @@ def explore(
         return
     if not 1 <= k <= 100:
         raise ConfigError(f"--count = {k} must be a whole number from 1 to 100.")
+    if text == console.STDIN:
+        if not as_json:
+            raise ConfigError("A text from standard input leaves no place for keys; add --json, or give the text.")
+        text = console.read_text(text)
     params = SamplingParams(temperature=temperature, top_k=top_k, top_p=top_p, seed=_seed(seed))
     lm = loading.load_model(
         model, models_dir=models_dir, offline=offline, precision=precision, device="cpu", threads=threads
@@ -109,7 +118,7 @@ class State:
         from gpt2lab.lm.explorer import expectation_pieces
 
         ids = check_prompt(self.ids or [self.lm.bos_id()], self.lm.config.vocab_size)
-        pieces = expectation_pieces(self.lm.backend, ids, self.params, max(self.k, _DIGITS), self.lm.prefixes)
+        pieces = expectation_pieces(self.lm.backend, ids, self.params, self.k, self.lm.prefixes)
         return drained(pieces)
 
     def choose(self, token: int) -> None:
@@ -170,8 +179,9 @@ def _do(key: str, state: State, found: Expectation, keys: Iterator[str]) -> str:
 
     if key.isascii() and key.isdigit() and len(key) == 1:
         place = (int(key) - 1) % _DIGITS
-        if place >= len(found.raw):
-            return f"note: there are only {len(found.raw)} tokens."
+        shown = min(state.k, len(found.raw))
+        if place >= shown:
+            return f"note: there are only {shown} tokens to choose from."
         state.choose(found.raw[place][0])
     elif key == "u":
         if not state.undo():
@@ -210,18 +220,17 @@ def _screen(state: State, found: Expectation) -> str:
     plain = settings.temperature == 1 and settings.top_k == 0 and settings.top_p == 1
     left = dict(found.filtered)
     rows = []
-    for place, (token, probability) in enumerate(found.raw[: state.k]):
+    for place, (token, probability) in enumerate(found.raw):
         key = str((place + 1) % _DIGITS) if place < _DIGITS else ""
         changed = () if plain else (f"{left[token]:6.1%}" if token in left else "-",)
         bar = "#" * round(probability * _BAR)
         rows.append((key, f"{probability:6.1%}", *changed, console.quoted(state.lm.tokenizer.token_text(token)), bar))
-    listed = sum(probability for _, probability in found.raw[: state.k])
     lines = [f"\n{state.text}", ""]
     if found.start:
         lines.append(f"(the model reads the last {len(state.ids) - found.start} tokens of {len(state.ids)})")
     lines += console.aligned(rows, right=(1,) if plain else (1, 2))
     about = f"temperature {settings.temperature:g} · top-k {settings.top_k or 'off'} · {found.kept} tokens left"
-    lines.append(f"together {listed:.1%}" + ("" if plain else f" · {about}"))
+    lines.append(f"together {found.raw_mass:.1%}" + ("" if plain else f" · {about}"))
     return "\n".join([*lines, HELP]) + "\n"
 
 
@@ -231,7 +240,7 @@ def _as_json(model: str, state: State) -> dict[str, Any]:
     tokenizer = state.lm.tokenizer
 
     def listed(tokens: list[tuple[int, float]]) -> list[dict[str, Any]]:
-        return [{"id": i, "text": tokenizer.token_text(i), "probability": p} for i, p in tokens[: state.k]]
+        return [{"id": i, "text": tokenizer.token_text(i), "probability": p} for i, p in tokens]
 
     return {
         "model": model,

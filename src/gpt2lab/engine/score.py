@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from gpt2lab.engine.params import check_whole
 from gpt2lab.engine.prefix import PrefixCache
@@ -180,8 +181,14 @@ def drained(pieces: Generator[int, None, T]) -> T:
 def most_likely(logits: Floats, k: int) -> list[tuple[int, float]]:
     """Return the k likeliest (id, probability), highest first, lower ids first among equals; not renormalised."""
     check_whole("k", k, 1)
-    wide = logits.astype(np.float64)
-    probabilities = np.exp(wide - wide.max())
-    probabilities /= probabilities.sum()
-    order = np.lexsort((np.arange(wide.size), -wide))[: min(k, wide.size)]
-    return [(int(i), float(probabilities[i])) for i in order]
+    exponentials = np.exp(logits - logits.max(), dtype=np.float64)
+    total = exponentials.sum()
+    return [(int(i), float(exponentials[i] / total)) for i in largest(logits, k)]
+
+
+def largest(values: npt.NDArray[np.floating[Any]], k: int) -> npt.NDArray[np.intp]:
+    """Return the places of the k largest values, largest first, lower places first among equals; sorts no more."""
+    least = np.partition(values, -k)[-k] if k < values.size else -np.inf
+    places = np.flatnonzero(values >= least)
+    order: npt.NDArray[np.intp] = places[np.lexsort((places, -values[places]))[:k]]
+    return order

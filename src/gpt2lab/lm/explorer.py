@@ -16,7 +16,9 @@ from gpt2lab.engine.native import filtered
 from gpt2lab.engine.params import SamplingParams
 from gpt2lab.engine.prefix import PrefixCache
 from gpt2lab.engine.protocol import Backend, Floats, Ids
-from gpt2lab.engine.score import logits_pieces, most_likely
+from gpt2lab.engine.score import largest, logits_pieces, most_likely
+
+_LOWEST = -np.finfo(np.float64).max  # for logits of minus infinity, whose share in an entropy is 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,11 @@ def expectation_pieces(
 def _expectation(logits: Floats, ids: Ids, start: int, params: SamplingParams, k: int) -> Expectation:
     raw = most_likely(logits, k)
     kept, probabilities = filtered(logits, params, ids)
-    order = np.lexsort((kept, -probabilities))[:k]
-    wide = logits.astype(np.float64)
-    wide -= wide.max()
-    total = np.exp(wide).sum()
-    entropy = float(np.log(total) - (np.exp(wide) * wide).sum() / total)
-    return Expectation(start, raw, [(int(kept[i]), float(probabilities[i])) for i in order], len(kept), entropy)
+    by_id = np.argsort(kept)  # of equals the lower id comes first
+    kept, probabilities = kept[by_id], probabilities[by_id]
+    best = [(int(kept[i]), float(probabilities[i])) for i in largest(probabilities, k)]
+    below = np.subtract(logits, logits.max(), dtype=np.float64)
+    exponentials = np.exp(below)
+    total = exponentials.sum()
+    entropy = float(np.log(total) - exponentials @ np.maximum(below, _LOWEST) / total)
+    return Expectation(start, raw, best, len(kept), entropy)

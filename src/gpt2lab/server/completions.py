@@ -125,6 +125,7 @@ class Answer:
         asked = plan.request.logprobs
         self._lists = None if asked is None else [LogprobLists(plan.model.tokenizer, asked) for _ in range(plan.texts)]
         self._offsets = [len(plan.prompt_of(i).text) if plan.request.echo else 0 for i in range(plan.texts)]
+        self._lengths = [0] * plan.texts
         self._made = 0
         request = plan.request
         stops = [request.stop] if isinstance(request.stop, str) else list(request.stop or ())
@@ -194,6 +195,7 @@ class Answer:
             if piece.ids and not self._made:
                 self._first_token(time.monotonic() - self._began)
             self._made += len(piece.ids)
+            self._lengths[piece.index] += len(piece.text)
             yield piece
 
     async def _echo(self) -> list[str]:
@@ -218,6 +220,9 @@ class Answer:
         for i, (token, logprob, start) in enumerate(zip(piece.ids, piece.logprobs, piece.starts, strict=True)):
             top = piece.top_logprobs[i] if piece.top_logprobs else []
             self._lists[piece.index].add(token, logprob, top, offset + start)
+        if piece.end is not None:  # clients count on an entry for each token that was drawn, the end token too
+            end = piece.end
+            self._lists[piece.index].add(end.id, end.logprob, end.top_logprobs, offset + self._lengths[piece.index])
 
     def _choice(
         self, index: int, text: int, content: str, logprobs: Any, finish: str | None, ids: Any

@@ -10,12 +10,11 @@ import asyncio
 import hmac
 import time
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gpt2lab.server.failures import ApiError, as_api_error
+from gpt2lab.server.failures import ApiError, as_api_error, timed_out
 from gpt2lab.server.settings import LOCAL, ServerSettings
 
 POLICY = (
@@ -75,7 +74,7 @@ class Gate:
             self._answered(scope["path"], out.status or _GONE, time.monotonic() - began)
 
     async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: _Out) -> None:
-        """Run the application until it has answered or nobody reads the answer any more."""
+        """Run the application until it has answered, nobody reads the answer any more, or its time is up."""
         gone = asyncio.create_task(_disconnected(receive))
         pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -87,12 +86,15 @@ class Gate:
 
         answer = asyncio.create_task(_run(self._app, scope, replay, send))
         try:
-            await asyncio.wait({gone, answer}, return_when=asyncio.FIRST_COMPLETED)
+            seconds = self._settings.request_seconds + _SPARE
+            ended, _ = await asyncio.wait({gone, answer}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             gone.cancel()
             if not answer.done():
                 answer.cancel()
             await asyncio.wait({answer})
+        if not ended and not send.status:
+            await timed_out().response()(scope, replay, send)
         error = None if answer.cancelled() else answer.exception()
         if error is not None:
             if isinstance(error, Exception) and not send.status:
@@ -107,7 +109,8 @@ class Gate:
             # a name of somebody else's that leads here would let his pages read what is here (DNS rebinding)
             raise ApiError(403, "This server answers only under the address of this machine, such as 127.0.0.1.")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host and origin not in settings.cors:
+        own = (f"http://{host}", f"https://{host}")  # the second where a proxy speaks TLS for us
+        if origin is not None and origin not in (*own, *settings.cors):
             raise ApiError(403, "Pages from elsewhere may not use this server; --cors ORIGIN would let this one.")
         if scope["method"] == "OPTIONS" or not _guarded(scope["path"]) or settings.api_key is None:
             return
@@ -160,6 +163,9 @@ async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
+
+_SPARE = 5.0
+"""Seconds more than an answer may take; then whoever reads it too slowly, or waits for a model, is let go."""
 
 _GONE = 499  # nginx's word for a client that went away before its answer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from gpt2lab.errors import ConfigError
@@ -17,21 +18,27 @@ if TYPE_CHECKING:
 def open_socket(settings: ServerSettings) -> socket.socket:
     """Return a bound socket; raises `ConfigError` where the address cannot be had."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((settings.host, settings.port))
-        listening.listen(512)
-    except (OSError, UnicodeError) as error:
-        listening.close()
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            raise ConfigError(
-                f"port = {settings.port} is in use by another program; choose another one, or 0 for a free one."
-            ) from None
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise ConfigError(f"host = {settings.host!r} with port {settings.port} cannot be used: {reason}.") from None
+    with ExitStack() as undo:
+        try:
+            # asyncio sends small pieces at once only on sockets that say that they are TCP's; else each waits 40 ms
+            listening = undo.enter_context(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP))
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((settings.host, settings.port))
+            listening.listen(512)
+        except (OSError, UnicodeError) as error:
+            raise _unusable(settings, error) from None
+        undo.pop_all()
     listening.set_inheritable(False)
     return listening
+
+
+def _unusable(settings: ServerSettings, error: OSError | UnicodeError) -> ConfigError:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return ConfigError(
+            f"port = {settings.port} is in use by another program; choose another one, or 0 for a free one."
+        )
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return ConfigError(f"host = {settings.host!r} with port {settings.port} cannot be used: {reason}.")
 
 
 def address(listening: socket.socket) -> str:

@@ -85,6 +85,7 @@ class _Entry:
     name: str
     source: str
     loading: asyncio.Task[LoadedModel] | None = None
+    leaving: asyncio.Task[None] | None = None  # goes on when the request that asked for room is given up
     bytes: int = 0
     users: int = 0
     used: float = 0.0
@@ -116,7 +117,7 @@ class ModelPool:
         self._loader, self._settings, self._ready = loader, settings, dict(ready or {})
         self._entries = {name: _Entry(name, source) for name, source in sources.items()}
         self._turn = asyncio.Lock()  # whoever waits for room is not overtaken by those who need none
-        self._freed = asyncio.Condition()
+        self._freed = asyncio.Event()
         self._closing = False
 
     @property
@@ -152,24 +153,24 @@ class ModelPool:
         async with self._turn:
             if self._closing:
                 raise ClosedError("The server is stopping and takes no more requests.")
+            if entry.leaving is not None:
+                await asyncio.shield(entry.leaving)
             if entry.loading is None:
                 await self._make_room(await asyncio.to_thread(self._estimate, entry), keep=entry)
                 entry.loading = asyncio.create_task(self._loaded(entry))
+            loading = entry.loading
             entry.users += 1
         try:
-            yield await asyncio.shield(entry.loading)
+            yield await asyncio.shield(loading)
         finally:
             entry.users -= 1
             entry.used = time.monotonic()
-            async with self._freed:
-                self._freed.notify_all()
+            self._freed.set()  # and no await here: this also runs in a task that is being cancelled
 
     async def close(self, seconds: float) -> None:
         """Take no more requests, finish what runs for at most `seconds`, and let every model go."""
         self._closing = True
-        for entry in self._entries.values():
-            if entry.loading is not None:
-                await self._let_go(entry, seconds)
+        await asyncio.gather(*(self._leave(e, seconds) for e in self._entries.values() if e.loading is not None))
 
     def statistics(self) -> dict[str, tuple[Statistics | None, Counter[str], int]]:
         """Return of each model its scheduler's state (None: not loaded), the counts of earlier ones, its bytes."""
@@ -210,12 +211,18 @@ class ModelPool:
             others = [e for e in self._entries.values() if e.loading is not None and e is not keep]
             if not others:  # it alone is more than there may be: better that it runs than that nothing does
                 return
+            self._freed.clear()
             idle = [e for e in others if e.users == 0]
             if idle:
-                await self._let_go(min(idle, key=lambda e: e.used), self._settings.stop_seconds)
-                continue
-            async with self._freed:
+                await self._leave(min(idle, key=lambda e: e.used), self._settings.stop_seconds)
+            else:
                 await self._freed.wait()
+
+    async def _leave(self, entry: _Entry, seconds: float) -> None:
+        """Let a model go; this is brought to its end even if whoever waits for it is cancelled."""
+        if entry.leaving is None:
+            entry.leaving = asyncio.create_task(self._let_go(entry, seconds))
+        await asyncio.shield(entry.leaving)
 
     async def _let_go(self, entry: _Entry, seconds: float) -> None:
         task = entry.loading
@@ -225,7 +232,7 @@ class ModelPool:
         if model is not None:
             await asyncio.to_thread(model.scheduler.close, timeout=seconds)
             entry.retired.update(counts_of(model.scheduler.statistics()))
-        entry.loading, entry.bytes = None, 0
+        entry.loading, entry.leaving, entry.bytes = None, None, 0
 
 
 def counts_of(statistics: Statistics) -> Counter[str]:

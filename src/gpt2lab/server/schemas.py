@@ -276,4 +276,4 @@ class Analysis(BaseModel):
 class Health(BaseModel):
     """Whether it runs."""
 
-    status: Literal["ok", "stopping"]
+    status: Literal["ok"]

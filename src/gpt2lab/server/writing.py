@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from gpt2lab.engine.jobs import Job, TopLogprobs
+from gpt2lab.engine.jobs import End, Job, TopLogprobs
 from gpt2lab.engine.scheduler import Scheduler
 from gpt2lab.engine.ticket import Ticket
 from gpt2lab.lm.stopping import TextStream
@@ -21,7 +21,7 @@ class Piece:
     """What is new of text number `index`: characters that are certain, and the tokens that have come out whole.
 
     `starts` are the places of these tokens in the text, in characters. `finish` is "" until the last piece, then
-    "stop" (a stop string or the end token) or "length".
+    "stop" (a stop string or the end token) or "length". `end` is the end token where it was that.
     """
 
     index: int
@@ -31,6 +31,7 @@ class Piece:
     top_logprobs: TopLogprobs
     starts: Sequence[int]
     finish: str
+    end: End | None = None
 
 
 class Writing:
@@ -107,5 +108,5 @@ class _Text:
         self._told = count
         return Piece(
             self._index, text, self._ids[new], self._logprobs[new], self._tops[new], starts,
-            "stop" if finish == "eos" else finish,
+            "stop" if finish == "eos" else finish, part.end if finish == "eos" else None,
         )  # fmt: skip
