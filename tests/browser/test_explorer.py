@@ -61,7 +61,8 @@ def test_the_list_is_the_librarys(open_page, live: Live, lm: LanguageModel) -> N
     assert tokens_of(page) == [text.replace(" ", "·").replace("\n", "↵") for _, text, _ in expected]
     shown = [float(v.split()[0]) for v in page.locator(".option .value").all_inner_texts()]
     assert shown == pytest.approx([100 * p for _, _, p in expected], abs=0.06)
-    assert f"7 of 4,096 tokens hold {100 * sum(p for _, _, p in expected):.1f} %" in page.inner_text("#mass-note")
+    held = f"7 of 4,096 tokens hold {100 * sum(p for _, _, p in expected):.1f} %"
+    page.wait_for_function("t => document.querySelector('#mass-note').innerText.includes(t)", arg=held)
 
 
 def test_choosing_undoing_and_coming_back(open_page, live: Live, lm: LanguageModel) -> None:
@@ -127,7 +128,7 @@ def test_settings_stand_beside_the_model(open_page, live: Live) -> None:
 def test_words_and_paths(open_page, live: Live) -> None:
     page = ready(open_page(at(live, text=TEXT, view="words")))
     assert all(word.count("·") <= 1 for word in tokens_of(page))
-    page.get_by_text("Paths").click()
+    page.get_by_role("radio", name="Paths").check()
     page.wait_for_selector("#options.long:not(.waiting) .option")
     assert address(page)["view"] == "paths"
     path = page.locator(".option .token").first.inner_text().replace("·", " ").replace("↵", "\n")

@@ -27,7 +27,7 @@ def inspection_page(data: Mapping[str, Any]) -> str:
     styles = "".join((WEB / name).read_text(encoding="utf-8") for name in ("style.css", "inside/inside.css"))
     title = html.escape(f"{''.join(data['pieces'])[:60]} · {data['model']}")
     return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="generator" content="gpt2lab">\n'
+        '<!doctype html>\n<html>\n<head>\n<meta charset="utf-8">\n<meta name="generator" content="gpt2lab">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n'
         f'<style>\n{styles}</style>\n</head>\n<body>\n<main id="inspection"></main>\n'

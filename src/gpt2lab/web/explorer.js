@@ -21,6 +21,7 @@ let state = fromAddress();
 let known = null; // what the server last said: { text, ids, pieces, exact, next, ahead }
 let asked = null; // the AbortController of the question that is open
 let burst = false; // whether the reader is typing, and the address is that of the typing already
+let depth = history.state?.depth ?? 0; // how many states of this page "back" can return to
 let fresh = 0; // how many of the last tokens have just been chosen
 
 const editor = new Editor({ label: say("text"), placeholder: say("begin"), changed: typed });
@@ -41,7 +42,8 @@ function fromAddress() {
 function write(push) {
   const exact = known === null || known.exact || known.ids !== state.ids;
   const address = addressOf(FIELDS, { ...state, ids: exact || !state.ids ? "" : state.ids.join(",") });
-  history[push ? "pushState" : "replaceState"]({ ids: state.ids }, "", address);
+  depth += push ? 1 : 0;
+  history[push ? "pushState" : "replaceState"]({ ids: state.ids, depth }, "", address);
 }
 
 // ---- asking ---------------------------------------------------------------------------------------------------
@@ -160,7 +162,7 @@ function draw() {
   $("heads").hidden = state.view !== "tokens" || plain;
   drawOptions($("options"), { view: state.view, next, ahead: known.ahead, two: !plain, choose });
   drawMass($("mass"), $("mass-note"), { view: state.view, next, ahead: known.ahead, vocabulary, two: !plain, steps: known.ahead?.steps });
-  $("undo").disabled = !history.state || history.length < 2;
+  $("undo").disabled = depth === 0;
   if (refocus) $("options").querySelector("button")?.focus();
   refocus = false;
 }
@@ -196,7 +198,7 @@ function drawSettings() {
 // ---- keys and the way back ------------------------------------------------------------------------------------
 
 function undo() {
-  history.back();
+  if (depth > 0) history.back();
 }
 
 document.addEventListener("keydown", (event) => {
@@ -226,6 +228,7 @@ addEventListener("popstate", () => {
   burst = false;
   fresh = 0;
   refreshSoon.cancel();
+  depth = history.state?.depth ?? 0;
   state = fromAddress();
   known = null;
   editor.text = state.text;

@@ -136,19 +136,21 @@ function set(name) {
   };
 }
 
+let leaving = false; // whether Esc came last: then Tab goes on to what follows the text
+
 editor.area.addEventListener("keydown", (event) => {
   if (event.isComposing) return;
+  const left = leaving;
+  leaving = event.key === "Escape";
   if (offers.open && offers.key(event)) return;
-  if (event.key === "Tab" && !event.shiftKey && !event.ctrlKey && !event.altKey && preset === "desk" && !leaving) {
+  if (event.key === "Tab" && !event.shiftKey && !event.ctrlKey && !event.altKey && preset === "desk" && !left) {
     event.preventDefault();
     suggest();
   } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     act();
   }
-  leaving = event.key === "Escape"; // the next Tab goes on to what follows the text
 });
-let leaving = false;
 editor.area.addEventListener("pointerdown", () => offers.hide());
 
 function act() {
