@@ -210,7 +210,8 @@ class TorchBackend:
             given = self._torch.from_numpy(ids.astype(np.int64)).to(self._device)
             x = (h.wte(given) + h.wpe(self._torch.arange(len(ids), device=self._device)))[None]
             stream, qkv = [x], []
-            for block in h.h:
+            blocks: Any = h.h
+            for block in blocks:
                 qkv.append(block.attn.c_attn(block.ln_1(x)))
                 x = block(x, None)
                 stream.append(x)
@@ -226,7 +227,8 @@ class TorchBackend:
             return columns
 
     def _score(self, cache: Cache, ids: Ids, targets: Ids, top: int) -> tuple[Any, ...]:
-        return self._measured(self._logits(cache, ids, all_positions=True).float(), targets, top)
+        columns: tuple[Any, ...] = self._measured(self._logits(cache, ids, all_positions=True).float(), targets, top)
+        return columns
 
     def _measured(self, logits: torch.Tensor, targets: Ids, top: int) -> Any:
         torch = self._torch
