@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Context, Option
 
 from gpt2lab.cli.app import examples
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gpt2lab.train.finetune import FineTune
 
 EXAMPLES = examples(
     "gpt2lab finetune shakespeare.txt --steps 300",
@@ -91,6 +96,14 @@ def finetune(
     patience: Annotated[
         int | None, Option("--patience", metavar="N", help="End after N validations without a better one.")
     ] = None,
+    bias: Annotated[
+        bool,
+        Option(
+            "--bias/--no-bias",
+            help="Ask the model before and after what it expects of groups of people; bias.html in the run's folder "
+            "compares.",
+        ),
+    ] = True,
     column: Annotated[str | None, Option("--column", metavar="NAME", help="The column or field of the text.")] = None,
     template: Annotated[str | None, Option("--template", metavar="TEXT", help='Such as "{title}\\n{body}".')] = None,
     seed: Annotated[int, Option("--seed", metavar="N", help="The same seed trains the same model.")] = 0,
@@ -112,7 +125,7 @@ def finetune(
     Ctrl-C saves the run and its model; the same command goes on from there. The model lies in the run's folder, where
     generate --model finds it. Prints that folder.
     """
-    given: dict[str, Any] = {name: value for name, value in locals().items() if name != "context"}
+    given: dict[str, Any] = {name: value for name, value in locals().items() if name not in ("context", "bias")}
 
     import dataclasses
 
@@ -126,9 +139,37 @@ def finetune(
         if option.name in given and not _said(context, option.name):
             del given[option.name]
     run = prepare_finetune(**given, told=console.say, progress=None)
-    console.write(f"{run.fit()}\n")
+    model_folder = run.fit()
+    if bias and run.trainer.processes.is_main:
+        begun_with = model or "tiny" if run.options.restore_from in ("latest", "fresh") else run.options.restore_from
+        if run.base.source.startswith("the run in "):  # it goes on
+            begun_with = run.base.source
+        _compare(run, model_folder, (begun_with, str(run.folder)))
+    console.write(f"{model_folder}\n")
 
 
 def _said(context: Context, name: str) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name != "DEFAULT"
+
+
+def _compare(run: FineTune, made: Path, names: tuple[str, str]) -> None:
+    """Write beside the model what the run changed in what it expects of groups of people, and tell it."""
+    from gpt2lab.cli import console
+    from gpt2lab.cli.progress import ProgressBar
+    from gpt2lab.engine.native import NativeBackend
+    from gpt2lab.errors import Gpt2labError
+    from gpt2lab.evals.bias.finetuned import PAGE, compare
+    from gpt2lab.lm.model import LanguageModel
+
+    base, threads = run.base, run.options.threads
+    try:
+        backend = NativeBackend(base.config, base.tensors, threads=threads)
+        before = LanguageModel(backend, base.tokenizer, source=base.source)
+        with ProgressBar("asking before and after", unit="questions") as bar:
+            after = LanguageModel.load(made, threads=threads)
+            told = compare(before, after, run.folder, names=names, progress=bar.update)
+    except Gpt2labError as error:  # the model is there, whatever its window is too short for
+        console.note(f"What was changed in bias was not measured: {error}")
+        return
+    console.say(f"{told}{run.folder / PAGE} says more of it.")
