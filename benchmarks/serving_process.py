@@ -1,17 +1,22 @@
-"""`gpt2lab serve` as a process of its own on a free port, as users run it; asked for its memory and its counts."""
+"""Servers as processes of their own on free ports, as users run them: `gpt2lab serve` and `transformers serve`."""
 
 from __future__ import annotations
 
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 import httpx2
+
+from benchmarks.client import WorkerError
 
 ROOT = Path(__file__).resolve().parents[1]
 _PATIENCE = 120.0
@@ -20,10 +25,10 @@ _PATIENCE = 120.0
 class ServerProcess:
     """A running server: `with ServerProcess(["--model", "gpt2"]) as server: server.url`. Leaving stops it."""
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, arguments: Sequence[str]) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "gpt2lab", "serve", "--port", "0", *arguments],
-            stderr=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, **(environment or {})},
+            stderr=subprocess.PIPE, text=True, cwd=ROOT,
         )  # fmt: skip
         assert self._process.stderr is not None
         said: list[str] = []
@@ -42,17 +47,12 @@ class ServerProcess:
     ) -> None:
         self.stop()
 
-    @property
-    def alive(self) -> bool:
-        """Whether it runs."""
-        return self._process.poll() is None
-
     def stop(self) -> str:
         """Ask it to end when what runs is finished; return what it said on stderr meanwhile."""
-        if self.alive:
+        if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         _, said = self._process.communicate(timeout=_PATIENCE)
-        return said
+        return said or ""
 
     def resident_bytes(self) -> int:
         """Return the memory it has to itself and shares with nobody's file: anonymous pages (Linux)."""
@@ -60,11 +60,6 @@ class ServerProcess:
         found = re.search(r"RssAnon:\s+(\d+) kB", status)
         assert found is not None
         return int(found[1]) * 1024
-
-    def cpu_seconds(self) -> float:
-        """Return the processor seconds it has used (Linux)."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def counts(self) -> dict[str, float]:
         """Return /metrics as name{labels} -> value."""
@@ -75,3 +70,41 @@ class ServerProcess:
         """Return how many texts are being written or wait."""
         names = ("gpt2lab_running{", "gpt2lab_waiting{")
         return int(sum(value for name, value in self.counts().items() if name.startswith(names)))
+
+
+class TransformersServe:
+    """`transformers serve` with one model on the CPU, on a port that was free a moment ago."""
+
+    def __init__(self, model: Path, dtype: str, *, batching: bool, threads: int) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        program = str(Path(sys.executable).with_name("transformers"))
+        command = [program, "serve", str(model), "--device", "cpu", "--dtype", dtype]
+        command += ["--host", "127.0.0.1", "--port", str(port), *(["--continuous-batching"] if batching else [])]
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads)}
+        self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log, env=environment)
+
+    def __enter__(self) -> TransformersServe:
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                if httpx2.get(f"{self.url}/health", timeout=5).status_code == 200:
+                    return self
+            except httpx2.TransportError:
+                time.sleep(0.2)
+            if self._process.poll() is not None or time.monotonic() > until:
+                self.close()
+                self._log.seek(0)
+                raise WorkerError(f"transformers serve did not start: {self._log.read().decode()[-500:]}")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
