@@ -17,6 +17,7 @@ COMMANDS = {
     "explore": "Choose the next token yourself, among the likeliest.",
     "serve": "Serve OpenAI's completions API and the pages over HTTP.",
     "score": "Measure how well a model expects a text, token by token.",
+    "inspect": "Look at what a model holds of a text: surprise, the logit lens, attention.",
     "eval": "Evaluate a model by the protocols in use.",
     "bias": "Measure what a model expects of groups of people.",
     "tokenizer": "Train a vocabulary, or turn text into token ids and back.",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gpt2lab.engine.params import check_whole
 from gpt2lab.engine.prefix import PrefixCache
-from gpt2lab.engine.protocol import Backend, Floats, Ids
+from gpt2lab.engine.protocol import Backend, Cache, Floats, Ids
 from gpt2lab.engine.windows import Window, check_stride, sliding
 from gpt2lab.errors import RequestError
 
@@ -130,6 +130,14 @@ def logits_pieces(
     backend: Backend, window: Ids, prefixes: PrefixCache | None = None, *, piece: int | None = None
 ) -> Generator[int, None, Floats]:
     """Do what `next_logits` does for at most n_positions tokens, `piece` of them (default: all) between two yields."""
+    logits, _ = yield from read_pieces(backend, window, prefixes, piece=piece)
+    return logits
+
+
+def read_pieces(
+    backend: Backend, window: Ids, prefixes: PrefixCache | None = None, *, piece: int | None = None
+) -> Generator[int, None, tuple[Floats, Cache]]:
+    """Do what `logits_pieces` does, and return the cache of `window` too; it is to be forked, not written to."""
     window = np.ascontiguousarray(window)
     known = None if prefixes is None else prefixes.find(window[:-1])
     cache = backend.new_cache() if known is None else known
@@ -141,7 +149,7 @@ def logits_pieces(
     logits: Floats = backend.forward([cache], [window[cache.length :]])[0]
     if prefixes is not None:
         prefixes.add(window, cache)
-    return logits
+    return logits, cache
 
 
 def hidden_pieces(backend: Backend, ids: Ids, layer: int) -> Generator[int, None, Floats]:

@@ -19,6 +19,7 @@ from gpt2lab.engine.prefix import PrefixCache
 from gpt2lab.engine.protocol import Backend, Ids
 from gpt2lab.engine.score import drained, hidden_pieces, most_likely, next_logits, score_ids
 from gpt2lab.errors import CheckpointError, RequestError
+from gpt2lab.lm.inspection import Inspection, inspection_pieces
 from gpt2lab.lm.options import default_params, warn_of_trailing_space, with_length
 from gpt2lab.lm.results import Generation, Score
 from gpt2lab.lm.seeds import next_seed
@@ -316,6 +317,14 @@ class LanguageModel:
             return states
         pooled: npt.NDArray[np.float32] = states[-1] if pooling == "last" else states.mean(axis=0, dtype=np.float64)
         return pooled.astype(np.float32)
+
+    def inspect(
+        self, text: str | None = None, *, token_ids: Sequence[int] | None = None, bos: bool = True, top: int = 5
+    ) -> Inspection:
+        """Return the attention of every head and what each layer would say (the logit lens) of a text of one window."""
+        ((_, ids),), _ = self._prompts(text, token_ids)
+        whole = np.concatenate([np.asarray([self.bos_id()], np.int32), ids]) if bos else ids
+        return drained(inspection_pieces(self.backend, self.tokenizer, whole, begins=bos, top=top))
 
     # ---- prompts and parameters ------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from gpt2lab.server.failures import ApiError, install
 from gpt2lab.server.gate import Gate
 from gpt2lab.server.metrics import Metrics
 from gpt2lab.server.models import FileLoader, Loader, ModelPool, UnknownModelError
+from gpt2lab.server.pages import add_pages
 from gpt2lab.server.settings import ServerSettings
 
 PAGES = Path(__file__).parents[1] / "web"
@@ -93,6 +95,7 @@ def create_app(
     _add_completions(app, pool, chosen)
     _add_models(app, pool)
     _add_reading(app, pool, chosen)
+    add_pages(app, pool, chosen, partial(_named, pool), FAILURES)
     metrics = Metrics(pool, (route.path for route in app.routes if isinstance(route, APIRoute)))
     app.state.metrics = metrics
     _add_state(app, metrics)
