@@ -52,6 +52,7 @@ def test_percentiles() -> None:
 
 
 def test_a_click_goes_on_from_the_likeliest_token(live: Live) -> None:
+    load.clicks(live.url, [1], 1)  # the model is loaded
     before = live.model("tiny").scheduler.prefixes.statistics().found_tokens
     assert len(load.clicks(live.url, list(range(40, 80)), 3)) == 3
     assert live.model("tiny").scheduler.prefixes.statistics().found_tokens - before >= 40 + 41 + 42 - 3
