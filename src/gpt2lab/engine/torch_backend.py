@@ -233,7 +233,7 @@ class TorchBackend:
     def _measured(self, logits: torch.Tensor, targets: Ids, top: int) -> Any:
         torch = self._torch
         with torch.inference_mode():
-            logp = torch.log_softmax(logits, dim=-1)
+            logp, p = torch.log_softmax(logits, dim=-1), torch.softmax(logits, dim=-1)
             want = torch.from_numpy(targets.astype(np.int64)).to(self._device)[:, None]
             chosen = logits.gather(1, want)
             place = torch.arange(logits.shape[1], device=self._device)[None]
@@ -242,7 +242,7 @@ class TorchBackend:
             columns = (
                 logp.gather(1, want)[:, 0],
                 rank.int(),
-                -(logp.exp() * logp).sum(1),
+                -(p * logp).sum(1),
                 best_ids[:, :top].int(),
                 best[:, :top],
             )

@@ -19,7 +19,7 @@ export class Offers {
     this.hide();
     this.texts = Array(COUNT).fill("");
     this.at = 0;
-    this.cards = this.texts.map((_, i) => h("button", { type: "button", id: `offer-${i}`, class: "offer writing", role: "option", tabIndex: -1, onpointerenter: () => this.select(i), onclick: () => this.accept(i) }, h("span", { class: "place" }, String(i + 1)), h("span", { class: "said" })));
+    this.cards = this.texts.map((_, i) => h("button", { type: "button", id: `offer-${i}`, class: "offer writing", role: "option", tabIndex: -1, onpointermove: () => this.at !== i && this.select(i), onclick: () => this.accept(i) }, h("span", { class: "place" }, String(i + 1)), h("span", { class: "said" })));
     const keepFocus = (event) => event.preventDefault(); // the cursor stays where it is
     const list = h("div", { role: "listbox", id: "offers", "aria-label": say("suggestions") }, ...this.cards);
     const tools = h("div", { class: "tools" }, h("button", { type: "button", class: "quiet", tabIndex: -1, onclick: () => this.others() }, say("others")), h("button", { type: "button", class: "quiet", tabIndex: -1, onclick: () => this.hide() }, say("dismiss")));
