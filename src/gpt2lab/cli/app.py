@@ -17,6 +17,7 @@ COMMANDS = {
     "score": "Measure how well a model expects a text, token by token.",
     "eval": "Evaluate a model by the protocols in use.",
     "bias": "Measure what a model expects of groups of people.",
+    "detect": "Tell machine text from human text, and say how far to trust it.",
     "tokenizer": "Train a vocabulary, or turn text into token ids and back.",
     "models": "List the models there are and where they lie.",
     "download": "Fetch a published model.",
@@ -30,6 +31,7 @@ COMMANDS = {
 of that name."""
 
 GROUPS = {
+    "detect": ("files", "build", "train", "report"),
     "tokenizer": ("train", "encode", "decode"),
 }
 """Commands that have commands of their own: the module's `app` makes them."""

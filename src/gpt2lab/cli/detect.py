@@ -30,7 +30,9 @@ EXAMPLES = examples(
 
 DetectorFile = Annotated[
     str | None,
-    Option("--detector", metavar="FILE", help="A detector that `detect train` wrote. Default: the one for --model tiny."),
+    Option(
+        "--detector", metavar="FILE", help="A detector that `detect train` wrote. Default: the one for --model tiny."
+    ),
 ]
 
 
@@ -67,7 +69,9 @@ def detect() -> None:
 def files(
     texts: Annotated[
         list[str],
-        Argument(metavar="FILE...", help='Text files, - for stdin; of a .jsonl file every line (its "text") is a text.'),
+        Argument(
+            metavar="FILE...", help='Text files, - for stdin; of a .jsonl file every line (its "text") is a text.'
+        ),
     ],
     model: o.Model = "tiny",
     reference: Annotated[
@@ -76,7 +80,8 @@ def files(
     ] = None,
     detector: DetectorFile = None,
     colours: Annotated[
-        bool, Option("--colours", "--colors", help="Show each text with every token coloured by its rank, as GLTR does.")
+        bool,
+        Option("--colours", "--colors", help="Show each text with every token coloured by its rank, as GLTR does."),
     ] = False,
     html: Annotated[
         str | None, Option("--html", metavar="FILE", help="Write a page that any browser shows: colours and charts.")
@@ -208,7 +213,9 @@ def _texts(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield from _lines(path, text)
             continue
         if not text.strip():
-            raise DataError(f"{'Standard input' if path == console.STDIN else path} is empty; there is no text to judge.")
+            raise DataError(
+                f"{'Standard input' if path == console.STDIN else path} is empty; there is no text to judge."
+            )
         yield ("standard input" if path == console.STDIN else path), text
 
 

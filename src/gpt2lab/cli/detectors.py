@@ -32,7 +32,9 @@ REPORT_EXAMPLES = examples(
 
 Pairs = Annotated[
     list[str],
-    Argument(metavar="PAIRS...", help='JSON lines with "human" and "machine" texts (also .gz, .xz; docs/detection.md).'),
+    Argument(
+        metavar="PAIRS...", help='JSON lines with "human" and "machine" texts (also .gz, .xz; docs/detection.md).'
+    ),
 ]
 Measured = Annotated[
     str | None,
@@ -58,7 +60,9 @@ def build(
     human: Annotated[str, Argument(metavar="FILE", help='Human texts: JSON lines with "text", or a text file each.')],
     out: Annotated[str, Option("--out", "-o", metavar="FILE", help="Where the pairs go, as JSON lines.")],
     model: o.Model = "tiny",
-    corpus: Annotated[str | None, Option("--corpus", metavar="NAME", help="What to call the texts. Default: FILE's name.")] = None,
+    corpus: Annotated[
+        str | None, Option("--corpus", metavar="NAME", help="What to call the texts. Default: FILE's name.")
+    ] = None,
     limit: Annotated[int | None, Option("--limit", metavar="N", help="Only the first N texts.")] = None,
     length: Annotated[int, Option("--length", "-l", metavar="N", help="Tokens at which texts are cut.")] = 250,
     prompt_tokens: Annotated[
@@ -66,7 +70,9 @@ def build(
     ] = 30,
     temperature: Annotated[float, Option("--temperature", "-t", metavar="X", help="Divides the logits.")] = 1.0,
     top_k: Annotated[int, Option("--top-k", metavar="N", help="Keep the N likeliest tokens; 0 keeps all.")] = 0,
-    top_p: Annotated[float, Option("--top-p", metavar="X", help="Keep the fewest tokens with this mass; 1 keeps all.")] = 1.0,
+    top_p: Annotated[
+        float, Option("--top-p", metavar="X", help="Keep the fewest tokens with this mass; 1 keeps all.")
+    ] = 1.0,
     seed: Annotated[int, Option("--seed", metavar="N", help="Decides every random choice.")] = 0,
     precision: o.Precision = "fp32",
     threads: o.Threads = None,
@@ -99,7 +105,9 @@ def train(
     pairs: Pairs,
     out: Annotated[str, Option("--out", "-o", metavar="FILE", help="Where the detector goes.")],
     model: o.Model = "tiny",
-    name: Annotated[str | None, Option("--name", metavar="NAME", help="What it is called. Default: the file's name.")] = None,
+    name: Annotated[
+        str | None, Option("--name", metavar="NAME", help="What it is called. Default: the file's name.")
+    ] = None,
     measured: Measured = None,
     hold_out_corpus: Corpora = None,
     hold_out_generator: Generators = None,
@@ -116,8 +124,8 @@ def train(
 ) -> None:
     """Learn to tell machine texts from human ones by what a model makes of their tokens. Prints the file.
 
-    The detector is a logistic regression on some 150 features of whole texts and their beginnings; what it says of its own
-    quality is measured on documents that it had not learnt from.
+    The detector is a logistic regression on some 150 features of whole texts and their beginnings; what it says of its
+    own quality is measured on documents that it had not learnt from.
     """
     from gpt2lab.apps.detect.fit import fit, tabulate
     from gpt2lab.cli import console
@@ -143,7 +151,9 @@ def report(
     pairs: Pairs,
     detector: Annotated[
         list[str] | None,
-        Option("--detector", metavar="FILE", help="A detector to judge; several times. Default: the one that comes along."),
+        Option(
+            "--detector", metavar="FILE", help="A detector to judge; several times. Default: the one that comes along."
+        ),
     ] = None,
     model: o.Model = "tiny",
     measured: Measured = None,

@@ -55,8 +55,8 @@ def build_pairs(
     `prompt_tokens` tokens.
 
     Human texts are cut to `length` tokens and have single blanks; the machine's text begins with the first
-    `prompt_tokens` of them and goes on to as many tokens; where it ends before, the human text is cut there too. Text number i is sample i of `seed`, whatever else is asked
-    for. Raises `DataError` where no text is long enough.
+    `prompt_tokens` of them and goes on to as many tokens; where it ends before, the human text is cut there too. Text
+    number i is sample i of `seed`, whatever else is asked for. Raises `DataError` where no text is long enough.
     """
     check_whole("prompt_tokens", prompt_tokens, 1)
     check_whole("length", length, prompt_tokens + 1)

@@ -82,9 +82,7 @@ def tabulate(
         rows += [(*made[p.human][words], 0, words, p) for p in both]
         rows += [(*made[p.machine][words], 1, words, p) for p in both]
     data, values, texts_read, labels, cut, of = zip(*rows, strict=True)
-    return Table(
-        np.stack(data), np.asarray(values), np.asarray(labels), np.asarray(cut), list(of), list(texts_read)
-    )
+    return Table(np.stack(data), np.asarray(values), np.asarray(labels), np.asarray(cut), list(of), list(texts_read))
 
 
 def _row(reading: Reading, tokens: int) -> _Row:

@@ -57,16 +57,19 @@ def page(
     return _PAGE.format(style=style, script=script, data=encoded)
 
 
-def _text(spell: Callable[[int], str], name: str, reading: Reading, verdict: Verdict | None, detector: Detector | None) -> dict[str, Any]:
+def _text(
+    spell: Callable[[int], str], name: str, reading: Reading, verdict: Verdict | None, detector: Detector | None
+) -> dict[str, Any]:
     m = reading.moments
     known = m.scored
     share = np.ones(len(m.ranks))
     share[known] = fractions(m)
     tops = np.exp(m.top_logprobs.astype(np.float64))
-    tokens = []
+    tokens, done = [], 0
     for i, (start, end) in enumerate(reading.spans):
-        before = reading.spans[i - 1][1] if i else 0
-        token: dict[str, Any] = {"text": reading.text[start:end], "before": reading.text[before:start]}
+        start = max(start, done)  # a character may be of several tokens: the first one shows it
+        token: dict[str, Any] = {"text": reading.text[start:end], "before": reading.text[done:start]}
+        done = max(done, end)
         if known[i]:
             token |= {
                 "rank": int(m.ranks[i]), "p": rounded(np.exp(m.logprobs[i])), "share": rounded(share[i]),
@@ -75,8 +78,7 @@ def _text(spell: Callable[[int], str], name: str, reading: Reading, verdict: Ver
             if tops.shape[1] >= _ENTROPY_TOP:
                 token["entropy"] = rounded(_entropy(tops[i, :_ENTROPY_TOP]))
         tokens.append(token)
-    after = reading.text[reading.spans[-1][1] :] if reading.spans else ""
-    return {"about": plain(name, reading, verdict, detector), "tokens": tokens, "after": after}
+    return {"about": plain(name, reading, verdict, detector), "tokens": tokens, "after": reading.text[done:]}
 
 
 def _entropy(probabilities: np.ndarray[Any, Any]) -> float:

@@ -1,7 +1,7 @@
 """How detectors do on texts they have not learnt from: by set, generator, corpus, sampler and length.
 
-Every detector, trained or not, is judged on the same texts. AUROC is that of its score as its authors meant it, so below
-0.5 it accuses the wrong side.
+Every detector, trained or not, is judged on the same texts. AUROC is that of its score as its authors meant it, so
+below 0.5 it accuses the wrong side.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def judge(
     lines = [_line("all", "all", table, scores, whole)]
     for kind, of in KINDS.items():
         names = np.asarray([of(pair) for pair in table.pairs])
-        lines += [_line(kind, str(name), table, scores, whole & (names == name)) for name in sorted(set(names.tolist()))]
+        lines += [
+            _line(kind, str(name), table, scores, whole & (names == name)) for name in sorted(set(names.tolist()))
+        ]
     lengths = sorted(set(table.words.tolist()) - {0})
     lines += [_line("length", f"{words} words", table, scores, table.words == words) for words in lengths]
     human, machine = whole & (table.labels == 0), whole & (table.labels == 1)
@@ -175,7 +177,8 @@ def diagram_svg(diagrams: Mapping[str, Sequence[Bin]]) -> str:
             if b.count:
                 parts.append(
                     f'<circle cx="{x + b.mean * size:.1f}" cy="{y + (1 - b.share) * size:.1f}" '
-                    f'r="{2 + 6 * math.sqrt(b.count / most):.1f}" fill="#2a6f97"><title>{b.count} texts</title></circle>'
+                    f'r="{2 + 6 * math.sqrt(b.count / most):.1f}" fill="#2a6f97">'
+                    f"<title>{b.count} texts</title></circle>"
                 )
         parts.append(
             f'<text x="{x}" y="{y + size + 16}" fill="#888">0</text>'

@@ -27,8 +27,8 @@ def lines(name: str, reading: Reading, verdict: Verdict | None, detector: Detect
         made.append(f"  {verdict.sentence()}")
         if verdict.share is not None and verdict.held_out is not None:
             made.append(
-                f"  of {verdict.share_of} texts of about {verdict.held_out.words} words that it had not learnt from and "
-                f"put there, {100 * verdict.share:.0f} % were machine-written"
+                f"  of {verdict.share_of} texts of about {verdict.held_out.words} words that it had not learnt from "
+                f"and put there, {100 * verdict.share:.0f} % were machine-written"
             )
     made.append("  ranks: " + ", ".join(_rank_shares(reading)))
     beside = detector.beside_humans(reading) if detector is not None else {}
@@ -47,8 +47,8 @@ def footer(detector: Detector | None, model: str) -> list[str]:
         return [f"Measured with {model}, for which there is no detector: train one with gpt2lab detect train."]
     about = "; ".join(f"{name}: {_listed(value)}" for name, value in detector.trained.items())
     return [
-        f"Detector {detector.name!r} on {model}, trained against {about}. It assumes as many machine texts as human ones, "
-        "and of other writing or other machines it knows nothing. Evidence, no proof."
+        f"Detector {detector.name!r} on {model}, trained against {about}. It assumes as many machine texts as human "
+        "ones, and of other writing or other machines it knows nothing. Evidence, no proof."
     ]
 
 
@@ -81,9 +81,12 @@ def coloured_text(reading: Reading) -> str:
     """Return the text with each token on the colour of its rank, for a terminal."""
     parts, done = [], 0
     for (start, end), rank in zip(reading.spans, reading.moments.ranks.tolist(), strict=True):
-        parts.append(reading.text[done:start])
+        start = max(start, done)  # a character may be of several tokens: the first one shows it
+        parts.append(_harmless(reading.text[done:start]))
         piece = reading.text[start:end]
-        parts.append(f"\x1b[{_COLOURS[bucket(rank)]}m{_harmless(piece)}\x1b[0m" if rank >= 0 and piece else _harmless(piece))
+        parts.append(
+            f"\x1b[{_COLOURS[bucket(rank)]}m{_harmless(piece)}\x1b[0m" if rank >= 0 and piece else _harmless(piece)
+        )
         done = max(done, end)
     return "".join(parts) + _harmless(reading.text[done:])
 

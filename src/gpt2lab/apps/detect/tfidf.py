@@ -7,6 +7,7 @@ was trained on.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -66,14 +67,14 @@ class TfIdf:
 def terms_of(text: str) -> list[str]:
     """Return the words of two letters and more, in lower case, and each pair of neighbours."""
     words = _TOKEN.findall(text.lower())
-    return words + [f"{a} {b}" for a, b in zip(words, words[1:], strict=False)]
+    return words + [f"{a} {b}" for a, b in itertools.pairwise(words)]
 
 
 def fit_tfidf(
     texts: Sequence[str], labels: Sequence[int], groups: Sequence[str], *, name: str, trained: dict[str, Any],
     least: int = LEAST_TEXTS,
 ) -> TfIdf:  # fmt: skip
-    """Learn from texts and labels (1: machine). The penalty is chosen on texts of other `groups` than it is learnt from.
+    """Learn from texts and labels (1: machine); the penalty is chosen on texts of other `groups` than learnt from.
 
     Raises `MissingExtraError` without scikit-learn, `DataError` where no term is in `least` texts.
     """

@@ -12,8 +12,8 @@ from typing import Literal
 
 Call = Literal["machine", "human", "unsure", "too short", "unlike"]
 
-SURE = 0.8
-"""The probability from which on, on either side, a text is called machine-written or human."""
+SURE, SURELY_NOT = 0.8, 0.2
+"""The probabilities from which on a text is called machine-written, and human."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Kept:
 class Verdict:
     """What a detector says of a text of `words` words.
 
-    probability: that a machine wrote it, None where nothing is said. call: "machine" and "human" from `SURE` on,
+    probability: that a machine wrote it, None where nothing is said. call: "machine" from `SURE` up, "human" from `SURELY_NOT` down,
     "unsure" between, "too short" and "unlike" (what it was trained with) where nothing is said. held_out: how texts of
     about this length fared. share: how many of the held-out texts with such a probability were machine-written.
     """
@@ -63,7 +63,7 @@ class Verdict:
 
 def call_of(probability: float) -> Call:
     """Return what a probability is called."""
-    return "machine" if probability >= SURE else "human" if probability <= 1 - SURE else "unsure"
+    return "machine" if probability >= SURE else "human" if probability <= SURELY_NOT else "unsure"
 
 
 def nearest_length(kept: Sequence[Kept], words: int) -> Kept | None:
