@@ -53,7 +53,7 @@ class Bin(NamedTuple):
 
     low: float
     high: float
-    count: int
+    size: int
     mean: float
     share: float
 
@@ -77,5 +77,5 @@ def reliability(probabilities: npt.ArrayLike, labels: npt.ArrayLike, bins: int =
 
 def calibration_error(probabilities: npt.ArrayLike, labels: npt.ArrayLike, bins: int = 10) -> float:
     """Return the expected calibration error: the mean distance of share and prediction over the bins, by counts."""
-    found = [b for b in reliability(probabilities, labels, bins) if b.count]
-    return sum(b.count * abs(b.share - b.mean) for b in found) / sum(b.count for b in found)
+    found = [b for b in reliability(probabilities, labels, bins) if b.size]
+    return sum(b.size * abs(b.share - b.mean) for b in found) / sum(b.size for b in found)

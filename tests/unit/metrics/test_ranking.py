@@ -44,8 +44,8 @@ def test_accuracies_of_pairs_follow_grover() -> None:
 
 def test_reliability_tells_what_probabilities_meant() -> None:
     bins = reliability([0.05, 0.15, 0.15, 1.0], [0, 1, 0, 1])
-    assert (bins[0].count, bins[0].share) == (1, 0.0)
-    assert (bins[1].count, bins[1].mean, bins[1].share) == (2, pytest.approx(0.15), 0.5)
-    assert (bins[9].count, bins[9].share) == (1, 1.0)
+    assert (bins[0].size, bins[0].share) == (1, 0.0)
+    assert (bins[1].size, bins[1].mean, bins[1].share) == (2, pytest.approx(0.15), 0.5)
+    assert (bins[9].size, bins[9].share) == (1, 1.0)
     assert np.isnan(bins[5].share)
     assert calibration_error([0.05, 0.15, 0.15, 1.0], [0, 1, 0, 1]) == pytest.approx((0.05 + 2 * 0.35) / 4)

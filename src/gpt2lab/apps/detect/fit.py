@@ -171,7 +171,7 @@ def _kept(table: Table, scores: Array, words: int) -> Kept | None:
         words=words, slope=_round(slope), offset=_round(offset),
         auroc=_round(auroc(score[label == 1], score[label == 0])),
         tpr=_round(tpr_at_fpr(score[label == 1], score[label == 0])),
-        shares=tuple(_round(b.share) if b.count >= FEWEST else None for b in bins), counts=tuple(b.count for b in bins),
+        shares=tuple(_round(b.share) if b.size >= FEWEST else None for b in bins), counts=tuple(b.size for b in bins),
     )  # fmt: skip
 
 

@@ -169,16 +169,16 @@ def diagram_svg(diagrams: Mapping[str, Sequence[Bin]]) -> str:
     ]
     for i, (name, bins) in enumerate(diagrams.items()):
         x, y = gap + i * (size + gap), 30
-        most = max((b.count for b in bins), default=1) or 1
+        most = max((b.size for b in bins), default=1) or 1
         parts.append(f'<text x="{x + size / 2}" y="18" text-anchor="middle" fill="#888">{name}</text>')
         parts.append(f'<rect x="{x}" y="{y}" width="{size}" height="{size}" fill="none" stroke="#aaa"/>')
         parts.append(f'<line x1="{x}" y1="{y + size}" x2="{x + size}" y2="{y}" stroke="#aaa" stroke-dasharray="3 3"/>')
         for b in bins:
-            if b.count:
+            if b.size:
                 parts.append(
                     f'<circle cx="{x + b.mean * size:.1f}" cy="{y + (1 - b.share) * size:.1f}" '
-                    f'r="{2 + 6 * math.sqrt(b.count / most):.1f}" fill="#2a6f97">'
-                    f"<title>{b.count} texts</title></circle>"
+                    f'r="{2 + 6 * math.sqrt(b.size / most):.1f}" fill="#2a6f97">'
+                    f"<title>{b.size} texts</title></circle>"
                 )
         parts.append(
             f'<text x="{x}" y="{y + size + 16}" fill="#888">0</text>'

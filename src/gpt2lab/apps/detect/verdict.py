@@ -38,9 +38,10 @@ class Kept:
 class Verdict:
     """What a detector says of a text of `words` words.
 
-    probability: that a machine wrote it, None where nothing is said. call: "machine" from `SURE` up, "human" from `SURELY_NOT` down,
-    "unsure" between, "too short" and "unlike" (what it was trained with) where nothing is said. held_out: how texts of
-    about this length fared. share: how many of the held-out texts with such a probability were machine-written.
+    probability: that a machine wrote it, None where nothing is said. call: "machine" from `SURE` up, "human" from
+    `SURELY_NOT` down, "unsure" between, "too short" and "unlike" (what it was trained with) where nothing is said.
+    held_out: how texts of about this length fared. share: how many of the held-out texts with such a probability were
+    machine-written.
     """
 
     call: Call

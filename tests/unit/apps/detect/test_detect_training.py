@@ -268,7 +268,7 @@ def test_a_report_judges_every_detector_on_the_same_texts(
     expected = auroc(scores[whole & (table.labels == 1)], scores[whole & (table.labels == 0)])
     assert lines["all", "all"].auroc["test"] == pytest.approx(expected)
     assert found.paired["test"] > 0.9
-    assert sum(b.count for b in found.diagrams["test"]) == whole.sum()
+    assert sum(b.size for b in found.diagrams["test"]) == whole.sum()
     json.dumps(plain(found), allow_nan=False)
     text = "".join(markdown(rows) for _, rows in tables(found))
     assert "| set | pairs | test | likelihood |" in text
