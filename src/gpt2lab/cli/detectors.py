@@ -11,10 +11,10 @@ from typer import Argument, Option
 
 from gpt2lab.cli import options as o
 from gpt2lab.cli.app import examples
-from gpt2lab.errors import ConfigError, DataError
+from gpt2lab.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
-    from gpt2lab.apps.detect.pairs import Split
+    from gpt2lab.apps.detect.pairs import Pair, Split
     from gpt2lab.apps.detect.store import Store
 
 BUILD_EXAMPLES = examples(
@@ -23,6 +23,7 @@ BUILD_EXAMPLES = examples(
 )
 TRAIN_EXAMPLES = examples(
     "gpt2lab detect train pairs.jsonl --out detector.json",
+    "gpt2lab detect train pairs.jsonl --kind discriminator --out discriminator",
     "gpt2lab detect train pairs.jsonl.xz --hold-out-corpus writing --hold-out-generator gpt2-xl --out detector.json",
 )
 REPORT_EXAMPLES = examples(
@@ -105,6 +106,7 @@ def train(
     pairs: Pairs,
     out: Annotated[str, Option("--out", "-o", metavar="FILE", help="Where the detector goes.")],
     model: o.Model = "tiny",
+    kind: Annotated[str, Option("--kind", metavar="features|tfidf|discriminator", help="What is learnt.")] = "features",
     name: Annotated[
         str | None, Option("--name", metavar="NAME", help="What it is called. Default: the file's name.")
     ] = None,
@@ -115,6 +117,9 @@ def train(
     strength: Annotated[
         float, Option("--strength", metavar="C", help="Inverse of the penalty on large weights, as scikit-learn's C.")
     ] = 0.01,
+    epochs: Annotated[float, Option("--epochs", metavar="N", help="Of a discriminator: how often it reads all.")] = 2.0,
+    batch_size: Annotated[int, Option("--batch-size", metavar="N", help="Of a discriminator: texts a step.")] = 16,
+    learning_rate: Annotated[float, Option("--learning-rate", metavar="X", help="Of a discriminator.")] = 3e-4,
     layout: Layout = False,
     precision: o.Precision = "fp32",
     threads: o.Threads = None,
@@ -122,29 +127,81 @@ def train(
     models_dir: o.ModelsDir = None,
     offline: o.Offline = False,
 ) -> None:
-    """Learn to tell machine texts from human ones by what a model makes of their tokens. Prints the file.
+    """Learn to tell machine texts from human ones, in one of three ways. Prints what was written.
 
-    The detector is a logistic regression on some 150 features of whole texts and their beginnings; what it says of its
-    own quality is measured on documents that it had not learnt from.
+    features: a logistic regression on some 150 features of what a model makes of the tokens, of whole texts and their
+    beginnings; it says how it did on documents that it had not learnt from. tfidf: one on words and pairs of words, the
+    published baseline. discriminator: the model itself, trained further with a head of two classes.
     """
+    from gpt2lab.cli import console
+
+    if strength <= 0:
+        raise ConfigError(f"--strength = {strength} must be positive.")
+    if kind not in KINDS:
+        raise ConfigError(f"--kind = {kind!r} is not one of {', '.join(KINDS)}.{nearest(kind, KINDS)}")
+    learnt = _split(pairs, hold_out_corpus, hold_out_generator, hold_out_share)
+    title = name or Path(out).stem
+    if kind == "tfidf":
+        _train_tfidf(learnt.train, title, out)
+    elif kind == "discriminator":
+        _train_discriminator(
+            learnt, title, out, model=model, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
+            layout=layout, threads=threads, device=device, models_dir=models_dir,
+        )  # fmt: skip
+    else:
+        store = _store(
+            model, measured, layout=layout, models_dir=models_dir, offline=offline, precision=precision, device=device,
+            threads=threads,
+        )  # fmt: skip
+        _train_features(learnt.train, title, out, store, strength)
+    console.write(f"{out}\n")
+
+
+KINDS = ("features", "tfidf", "discriminator")
+
+
+def _train_features(pairs: Sequence[Pair], name: str, out: str, store: Store, strength: float) -> None:
     from gpt2lab.apps.detect.fit import fit, tabulate
     from gpt2lab.cli import console
     from gpt2lab.cli.progress import ProgressBar
 
-    if strength <= 0:
-        raise ConfigError(f"--strength = {strength} must be positive.")
-    learnt = _split(pairs, hold_out_corpus, hold_out_generator, hold_out_share, for_training=True).train
-    store = _store(
-        model, measured, layout=layout, models_dir=models_dir, offline=offline, precision=precision, device=device,
-        threads=threads,
-    )  # fmt: skip
     with ProgressBar("reading", unit="bytes") as bar:
-        table = tabulate(learnt, store, progress=bar.update)
-    detector = fit(table, name=name or Path(out).stem, store=store, strength=strength)
+        table = tabulate(pairs, store, progress=bar.update)
+    detector = fit(table, name=name, store=store, strength=strength)
     detector.save(out)
     for kept in detector.kept:
         console.note(f"{kept.words} words: AUROC {kept.auroc:.3f} on documents held out in turn")
-    console.write(f"{out}\n")
+
+
+def _train_tfidf(pairs: Sequence[Pair], name: str, out: str) -> None:
+    from gpt2lab.apps.detect.pairs import summary
+    from gpt2lab.apps.detect.reading import flattened
+    from gpt2lab.apps.detect.tfidf import fit_tfidf
+
+    texts = [flattened(text)[0] for pair in pairs for text in (pair.human, pair.machine)]
+    groups = [pair.document for pair in pairs for _ in range(2)]
+    fit_tfidf(texts, [0, 1] * len(pairs), groups, name=name, trained=summary(pairs)).save(out)
+
+
+def _train_discriminator(
+    learnt: Split, name: str, out: str, *, model: str, epochs: float, batch_size: int, learning_rate: float,
+    layout: bool, threads: int | None, device: str, models_dir: str | None,
+) -> None:  # fmt: skip
+    from gpt2lab.apps.detect.discriminator import Learning, train_discriminator
+    from gpt2lab.apps.detect.pairs import summary
+    from gpt2lab.cli import loading
+
+    folder = loading.expanded(models_dir)
+    train_discriminator(
+        model, learnt.train, out,
+        Learning(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, threads=threads, device=device),
+        run=f"{out}.run", name=name, layout=layout, trained=summary(learnt.train),
+        held_out=learnt.held_out[:_JUDGED] if learnt.held_out != learnt.train else (),
+        models_dir=Path(folder) if folder is not None else None,
+    )  # fmt: skip
+
+
+_JUDGED = 100  # pairs on which a discriminator's loss is told while it learns
 
 
 def report(
@@ -181,7 +238,7 @@ def report(
     from gpt2lab.cli import console
     from gpt2lab.cli.progress import ProgressBar
 
-    chosen = _split(pairs, hold_out_corpus, hold_out_generator, hold_out_share, for_training=False).held_out
+    chosen = _split(pairs, hold_out_corpus, hold_out_generator, hold_out_share).held_out
     store = _store(
         model, measured, layout=layout, models_dir=models_dir, offline=offline, precision=precision, device=device,
         threads=threads,
@@ -208,9 +265,7 @@ def report(
         )
 
 
-def _split(
-    paths: Sequence[str], corpora: list[str] | None, generators: list[str] | None, share: float, *, for_training: bool
-) -> Split:
+def _split(paths: Sequence[str], corpora: list[str] | None, generators: list[str] | None, share: float) -> Split:
     from gpt2lab.apps.detect.pairs import Split, read_pairs, split
 
     if not 0 <= share < 1:

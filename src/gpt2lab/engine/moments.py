@@ -125,15 +125,10 @@ def row_moments(
 ) -> tuple[Floats, Ids, Floats, Floats, Floats, Floats]:
     """Return what rows of logits (N, V) say of one target each: the first six columns of `Moments`.
 
-    `weights` (N, V) are proportional to the reference's probabilities. A target's rank is the number of tokens with a
-    larger logit, and of those with the same logit and a lower id: one comparison a logit, nothing is sorted.
+    `weights` (N, V) are proportional to the reference's probabilities.
     """
-    chosen = logits[np.arange(len(targets)), targets][:, None]  # (N, 1)
-    ranks = np.count_nonzero(logits > chosen, axis=1)
-    equal = logits == chosen  # (N, V)
-    tied = np.flatnonzero(np.count_nonzero(equal, axis=1) > 1)
-    for row in tied.tolist():
-        ranks[row] += np.count_nonzero(equal[row, : targets[row]])
+    ranks = rank_of(logits, targets)
+    chosen = logits[np.arange(len(targets)), targets]  # (N,)
     top = logits.max(1, keepdims=True)
     shifted = np.maximum(logits - top, np.float32(-1e15))  # an impossible token adds 0 to every sum, not 0 * inf
     exps = np.exp(shifted)
@@ -149,8 +144,18 @@ def row_moments(
     np.multiply(shifted, shifted, out=shifted)
     variances = _dot(exps, shifted) / total
     return (
-        (chosen - top)[:, 0] - log_total, ranks.astype(np.int32), entropies, -log_total, mean - log_total, variances,
+        chosen - top[:, 0] - log_total, ranks, entropies, -log_total, mean - log_total, variances,
     )  # fmt: skip
+
+
+def rank_of(logits: Floats, targets: Ids) -> Ids:
+    """Return the rank of one target in each row of logits (N, V): how many tokens have a larger logit, or the same and
+    a lower id. One comparison a logit; nothing is sorted."""
+    ranks = np.empty(len(targets), np.int32)
+    for i, (row, target) in enumerate(zip(logits, targets.tolist(), strict=True)):
+        before = np.count_nonzero(row[:target] >= row[target])  # of equals those with lower ids come first
+        ranks[i] = before + np.count_nonzero(row[target + 1 :] > row[target])
+    return ranks
 
 
 def _dot(a: Floats, b: Floats) -> Floats:

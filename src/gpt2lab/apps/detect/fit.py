@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from gpt2lab.apps.detect.detector import Detector, Humans
 from gpt2lab.apps.detect.features import features, names
-from gpt2lab.apps.detect.pairs import Pair
+from gpt2lab.apps.detect.pairs import Pair, summary
 from gpt2lab.apps.detect.reading import Reading
 from gpt2lab.apps.detect.store import Store
 from gpt2lab.apps.detect.verdict import Kept
@@ -122,7 +122,7 @@ def fit(
         kept=tuple(kept),
         humans=tuple(_humans(table, k.words) for k in kept),
         strange=float(np.quantile((inputs**2).mean(axis=1), STRANGE)) * 1.25,
-        trained=_about(table) | (about or {}),
+        trained=summary(table.pairs) | (about or {}),
     )
 
 
@@ -182,17 +182,6 @@ def _humans(table: Table, words: int) -> Humans:
         words=words,
         quantiles={name: list(_short(np.quantile(table.values[here, i], at))) for i, name in enumerate(METHODS)},
     )
-
-
-def _about(table: Table) -> dict[str, Any]:
-    pairs = {id(pair): pair for pair in table.pairs}.values()
-    return {
-        "pairs": len(pairs),
-        "documents": len({pair.document for pair in pairs}),
-        "corpora": sorted({pair.corpus for pair in pairs}),
-        "generators": sorted({pair.generator for pair in pairs}),
-        "samplers": sorted({pair.sampler for pair in pairs}),
-    }
 
 
 def _short(values: npt.NDArray[Any]) -> tuple[float, ...]:

@@ -14,6 +14,7 @@ import lzma
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gpt2lab.apps.detect.reading import flattened
 from gpt2lab.errors import DataError
@@ -51,7 +52,7 @@ def read_pairs(paths: Iterable[str | Path]) -> list[Pair]:
 
 
 def _read(path: Path) -> list[Pair]:
-    openers = {".gz": gzip.open, ".xz": lzma.open}
+    openers: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open}
     pairs = []
     try:
         with openers.get(path.suffix, open)(path, "rt", encoding="utf-8") as lines:
@@ -81,6 +82,18 @@ def _pair(line: str, where: str, path: Path) -> Pair:
         generator=str(value.get("generator", generator or "unknown")),
         sampler=str(value.get("sampler", "unknown")),
     )
+
+
+def summary(pairs: Iterable[Pair]) -> dict[str, Any]:
+    """Return what a detector trained on these pairs says it was trained against."""
+    chosen = list({id(pair): pair for pair in pairs}.values())
+    return {
+        "pairs": len(chosen),
+        "documents": len({pair.document for pair in chosen}),
+        "corpora": sorted({pair.corpus for pair in chosen}),
+        "generators": sorted({pair.generator for pair in chosen}),
+        "samplers": sorted({pair.sampler for pair in chosen}),
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,10 +69,11 @@ class Store:
         """Write the file, whole or not at all."""
         if self._path is None or not self._kept:
             return
-        arrays = {name: np.concatenate([row[name] for row in self._kept.values()]) for name in _COLUMNS}
+        arrays: dict[str, Any] = {name: np.concatenate([row[name] for row in self._kept.values()]) for name in _COLUMNS}
         lengths = np.asarray([len(row["ranks"]) for row in self._kept.values()], np.int64)
         with atomic_write(self._path) as f:
-            np.savez(f, mark=np.asarray(self._mark), keys=np.asarray(list(self._kept)), lengths=lengths, **arrays)
+            about: dict[str, Any] = {"mark": np.asarray(self._mark), "keys": np.asarray(list(self._kept))}
+            np.savez(f, lengths=lengths, **about, **arrays)
 
     def _loaded(self, path: Path) -> Iterator[tuple[str, dict[str, np.ndarray[Any, Any]]]]:
         try:
