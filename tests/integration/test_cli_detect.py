@@ -134,7 +134,7 @@ def pairs_from_tiny(command, tmp_path: Path) -> Path:
         (["train", "{tmp}/bad.jsonl", "--out", "x", "--strength", "0"], "--strength = 0.0 must be positive."),
         (["train", "{tmp}/bad.jsonl", "--out", "x"], "has no text under 'human'"),
         (["report", "{tmp}/bad.jsonl", "--hold-out-share", "1"], "--hold-out-share = 1.0 must be from 0 to below 1."),
-        (["build", "{tmp}/bad.jsonl", "--out", "x"], "line 1 has no text: a string under 'text' is needed."),
+        (["build", "{tmp}/bad.jsonl", "--out", "x"], "line 1 has no text: a string under 'text' or 'human' is needed."),
         (["build", "{tmp}/essay.txt", "--out", "{tmp}/p.jsonl", "--length", "5"], "length = 5"),
     ],
 )

@@ -11,7 +11,7 @@ from typer import Argument, Option
 
 from gpt2lab.cli import options as o
 from gpt2lab.cli.app import examples
-from gpt2lab.errors import ConfigError, DataError, nearest
+from gpt2lab.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from gpt2lab.apps.detect.pairs import Pair, Split
@@ -58,13 +58,13 @@ Layout = Annotated[
 
 
 def build(
-    human: Annotated[str, Argument(metavar="FILE", help='Human texts: JSON lines with "text", or a text file each.')],
+    human: Annotated[
+        str,
+        Argument(metavar="FILE", help='Human texts: JSON lines with "text" or "human" (also .gz, .xz), or one text.'),
+    ],
     out: Annotated[str, Option("--out", "-o", metavar="FILE", help="Where the pairs go, as JSON lines.")],
     model: o.Model = "tiny",
-    corpus: Annotated[
-        str | None, Option("--corpus", metavar="NAME", help="What to call the texts. Default: FILE's name.")
-    ] = None,
-    limit: Annotated[int | None, Option("--limit", metavar="N", help="Only the first N texts.")] = None,
+    limit: Annotated[int | None, Option("--limit", metavar="N", help="Only N of the texts, spread evenly.")] = None,
     length: Annotated[int, Option("--length", "-l", metavar="N", help="Tokens at which texts are cut.")] = 250,
     prompt_tokens: Annotated[
         int, Option("--prompt-tokens", metavar="N", help="Tokens of a human text that the model is given.")
@@ -83,10 +83,13 @@ def build(
 ) -> None:
     """Have a model continue the beginnings of human texts, to their length: pairs to learn from or to judge on."""
     from gpt2lab.apps.detect.build import Sampling, build_pairs
+    from gpt2lab.apps.detect.pairs import read_humans
     from gpt2lab.cli import console, loading
     from gpt2lab.cli.progress import ProgressBar
 
-    texts = _human_texts(human)[:limit]
+    texts = read_humans(human)
+    if limit is not None and limit < len(texts):
+        texts = [texts[i * len(texts) // limit] for i in range(limit)]
     lm = loading.load_model(
         model, models_dir=models_dir, offline=offline, precision=precision, device=device, threads=threads
     )
@@ -94,7 +97,7 @@ def build(
     total = len(texts) * max(length - prompt_tokens, 1)
     with ProgressBar("writing", total=total) as bar, console.open_output(out) as f:
         for pair in build_pairs(
-            lm, texts, sampling=sampling, corpus=corpus or Path(human).name.partition(".")[0], generator=model,
+            lm, texts, sampling=sampling, generator=model,
             prompt_tokens=prompt_tokens, length=length, seed=seed, progress=bar.advance,
         ):  # fmt: skip
             f.write(json.dumps(pair, ensure_ascii=False) + "\n")
@@ -246,7 +249,7 @@ def report(
     scorers, probabilities = judged(detector or [], store.reader)
     with ProgressBar("reading", unit="bytes") as bar:
         table = tabulate(chosen, store, progress=bar.update)
-    found = reports.judge(table, {**scorers, **reports.zero_shot_scorers()}, probabilities)
+    found = reports.judge(table, {**scorers, **reports.zero_shot_scorers(), **reports.controls()}, probabilities)
     if svg is not None:
         with console.open_output(svg) as f:
             f.write(reports.diagram_svg(found.diagrams))
@@ -282,24 +285,3 @@ def _store(model: str, measured: str | None, *, layout: bool, **options: Any) ->
     from gpt2lab.cli import loading
 
     return Store(Reader(loading.load_model(model, **options), layout=layout, name=model), measured)
-
-
-def _human_texts(path: str) -> list[str]:
-    """Return the texts of a file: one in a .jsonl line ("text"), else the whole file."""
-    from gpt2lab.cli import console
-
-    content = console.read_text(path)
-    if Path(path).suffix != ".jsonl":
-        return [content]
-    texts = []
-    for number, line in enumerate(content.split("\n"), start=1):
-        if line.strip():
-            try:
-                value = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{path}, line {number} is not JSON: {error}.") from None
-            text = value.get("text") if isinstance(value, dict) else value
-            if not isinstance(text, str):
-                raise DataError(f"{path}, line {number} has no text: a string under 'text' is needed.")
-            texts.append(text)
-    return texts

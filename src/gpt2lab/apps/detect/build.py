@@ -41,18 +41,17 @@ class Sampling:
 
 def build_pairs(
     lm: LanguageModel,
-    texts: Sequence[str],
+    texts: Sequence[tuple[str, str]],
     *,
     sampling: Sampling,
-    corpus: str,
     generator: str,
     prompt_tokens: int = 30,
     length: int = 250,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Mapping[str, Any]]:
-    """Yield pairs (`pairs.Pair`, as `read_pairs` reads them) in the order of the texts that have more than
-    `prompt_tokens` tokens.
+    """Yield pairs, as `read_pairs` reads them, in the order of the (text, corpus) that have more than `prompt_tokens`
+    tokens.
 
     Human texts are cut to `length` tokens and have single blanks; the machine's text begins with the first
     `prompt_tokens` of them and goes on to as many tokens; where it ends before, the human text is cut there too. Text
@@ -63,7 +62,7 @@ def build_pairs(
     if lm.tokenizer is None:
         raise CheckpointError(f"Texts are continued as text, but {lm.source} has no tokenizer.")
     chosen = []
-    for number, text in enumerate(texts):
+    for number, (text, _) in enumerate(texts):
         ids = lm.tokenizer.encode(flattened(text)[0])[:length]
         if len(ids) > prompt_tokens:
             chosen.append((number, ids))
@@ -74,8 +73,8 @@ def build_pairs(
     made = _continued(lm, chosen, prompt_tokens, options, seed, progress)
     for (number, ids), machine in zip(chosen, made, strict=True):
         yield {
-            "set": f"{corpus}_{generator}", "corpus": corpus, "generator": generator, "sampler": sampling.name,
-            "pair": number, "human": lm.tokenizer.decode(ids[: len(machine)]), "machine": lm.tokenizer.decode(machine),
+            "set": f"{texts[number][1]}_{generator}", "corpus": texts[number][1], "generator": generator,
+            "sampler": sampling.name, "pair": number, "human": lm.tokenizer.decode(ids[: len(machine)]), "machine": lm.tokenizer.decode(machine),
         }  # fmt: skip
 
 

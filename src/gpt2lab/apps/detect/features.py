@@ -51,7 +51,7 @@ def names() -> list[str]:
         "start_logprob", "start_log_rank", "inside_logprob", "inside_share", "repeated_logprob", "new_logprob",
         "repeats_1", "repeats_2", "repeats_3",
         "word_length", "word_length_sd", "sentence_length", "sentence_length_sd", "digits", "capitals",
-        "capital_words", "not_ascii", *_MARKS,
+        "capital_words", "not_ascii", "line_breaks", "empty_lines", *_MARKS,
         *(f"word_{word}" for word in COMMON),
     ]  # fmt: skip
 
@@ -124,6 +124,7 @@ def _of_writing(text: str) -> list[float]:
         lengths.mean(), lengths.std(), np.log1p(sentences.mean()), sentences.std() / max(sentences.mean(), 1.0),
         sum(c.isdigit() for c in text) / total, sum(c.isupper() for c in text) / total,
         sum(w[0].isupper() for w in words) / count, sum(ord(c) > 127 for c in text) / total,
+        text.count("\n") / total, text.count("\n\n") / total,
         *(sum(text.count(c) for c in marks) / total for marks in _MARKS.values()),
         *(shares[word] / count for word in COMMON),
     ]  # fmt: skip

@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import json
 import lzma
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,24 +51,45 @@ def read_pairs(paths: Iterable[str | Path]) -> list[Pair]:
     return pairs
 
 
+def read_humans(path: str | Path) -> list[tuple[str, str]]:
+    """Return (text, corpus) of the human texts of a file, each document once: JSON lines with "text" or with pairs,
+    or a plain text. Raises `DataError` naming the line that has none."""
+    place = Path(path).expanduser()
+    if ".jsonl" not in place.suffixes:
+        return [(place.read_text(encoding="utf-8"), place.name.partition(".")[0])]
+    found: dict[str, tuple[str, str]] = {}
+    for value, where in _objects(place):
+        text = value.get("text", value.get("human")) if isinstance(value, dict) else value
+        if not isinstance(text, str) or not text.strip():
+            raise DataError(f"{where} has no text: a string under 'text' or 'human' is needed.")
+        name = (
+            value.get("set", place.name.partition(".")[0]) if isinstance(value, dict) else place.name.partition(".")[0]
+        )
+        found.setdefault(flattened(text)[0][:_BEGINNING], (text, str(name).partition("_")[0]))
+    return list(found.values())
+
+
 def _read(path: Path) -> list[Pair]:
+    return [_pair(value, where, path) for value, where in _objects(path)]
+
+
+def _objects(path: Path) -> Iterator[tuple[Any, str]]:
+    """Yield what each line of a file holds, and where it stands."""
     openers: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open}
-    pairs = []
     try:
         with openers.get(path.suffix, open)(path, "rt", encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    pairs.append(_pair(line, f"{path}, line {number}", path))
+                    where = f"{path}, line {number}"
+                    try:
+                        yield json.loads(line), where
+                    except json.JSONDecodeError as error:
+                        raise DataError(f"{where} is not JSON: {error}.") from None
     except (lzma.LZMAError, EOFError, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is damaged: {error}") from None
-    return pairs
 
 
-def _pair(line: str, where: str, path: Path) -> Pair:
-    try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{where} is not JSON: {error}.") from None
+def _pair(value: Any, where: str, path: Path) -> Pair:
     if not isinstance(value, dict):
         raise DataError(f'{where} is no JSON object with "human" and "machine".')
     for key in ("human", "machine"):

@@ -78,6 +78,16 @@ def zero_shot_scorers() -> dict[str, Scorer]:
     return {name: column(i) for i, name in enumerate(METHODS)}
 
 
+def controls() -> dict[str, Scorer]:
+    """Return what no detector should be proud to equal: scores that say how a collection was made, not who wrote it."""
+
+    def line_breaks(table: Table) -> Array:
+        texts = (p.machine if label else p.human for p, label in zip(table.pairs, table.labels, strict=True))
+        return np.asarray([text.count("\n") for text in texts], np.float64)
+
+    return {"line breaks": line_breaks}
+
+
 def judge(
     table: Table, scorers: Mapping[str, Scorer], probabilities: Mapping[str, Scorer], *, fewest: int = 10
 ) -> Report:

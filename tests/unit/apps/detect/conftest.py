@@ -29,10 +29,8 @@ def pairs_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pairs") / "pairs.jsonl"
     with path.open("w", encoding="utf-8") as f:
         for sampling, corpus in ((Sampling(), "one"), (Sampling(temperature=1.5, top_k=40), "two")):
-            texts = [f"{human} {human[::-1]}" if corpus == "two" else human * 2 for human in HUMANS]
-            for pair in build_pairs(
-                lm, texts, sampling=sampling, corpus=corpus, generator="tiny", prompt_tokens=3, length=60, seed=1
-            ):
+            texts = [(f"{human} {human[::-1]}" if corpus == "two" else human * 2, corpus) for human in HUMANS]
+            for pair in build_pairs(lm, texts, sampling=sampling, generator="tiny", prompt_tokens=3, length=60, seed=1):
                 f.write(json.dumps(pair) + "\n")
     return path
 

@@ -15,7 +15,7 @@ from gpt2lab.apps.detect.build import Sampling, build_pairs
 from gpt2lab.apps.detect.detector import Detector, load_detector
 from gpt2lab.apps.detect.features import names
 from gpt2lab.apps.detect.fit import LENGTHS, Table, fit, tabulate
-from gpt2lab.apps.detect.pairs import Pair, read_pairs, split
+from gpt2lab.apps.detect.pairs import Pair, read_humans, read_pairs, split
 from gpt2lab.apps.detect.reading import Reader
 from gpt2lab.apps.detect.report import diagram_svg, judge, markdown, plain, tables, zero_shot_scorers
 from gpt2lab.apps.detect.store import Store
@@ -66,6 +66,22 @@ def test_pairs_are_read_from_plain_and_packed_files(tmp_path: Path) -> None:
         assert (second.corpus, second.generator, second.sampler) == ("x", "y", "T=1")
 
 
+def test_human_texts_are_read_once_each(tmp_path: Path) -> None:
+    rows = [
+        {"text": "one text"},
+        {"human": "another", "machine": "x", "set": "news_gpt"},
+        {"text": "one  text"},
+        "last",
+    ]
+    (tmp_path / "h.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert read_humans(tmp_path / "h.jsonl") == [("one text", "h"), ("another", "news"), ("last", "h")]
+    (tmp_path / "plain.txt").write_text("a whole\ntext", encoding="utf-8")
+    assert read_humans(tmp_path / "plain.txt") == [("a whole\ntext", "plain")]
+    (tmp_path / "h.jsonl").write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError, match="line 1 has no text: a string under 'text' or 'human' is needed"):
+        read_humans(tmp_path / "h.jsonl")
+
+
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
@@ -109,8 +125,9 @@ def test_what_cannot_be_split_is_one_sentence() -> None:
 
 
 def test_what_is_built_is_the_same_whatever_stands_beside_it(tiny: LanguageModel) -> None:
-    texts = ["too short", "the old sailor walked to the harbour and waited there all night", "my sister wrote a letter"]
-    options = {"sampling": Sampling(top_p=0.9), "corpus": "c", "generator": "tiny", "prompt_tokens": 4, "length": 12}
+    sentences = ["too short", "the old sailor walked to the harbour and waited all night", "my sister wrote a letter"]
+    texts = [(sentence, "c") for sentence in sentences]
+    options = {"sampling": Sampling(top_p=0.9), "generator": "tiny", "prompt_tokens": 4, "length": 12}
     whole = list(build_pairs(tiny, texts, seed=3, **options))
     assert [p["pair"] for p in whole] == [1, 2]
     assert list(build_pairs(tiny, [texts[0], texts[1]], seed=3, **options)) == whole[:1]
@@ -124,11 +141,11 @@ def test_what_is_built_is_the_same_whatever_stands_beside_it(tiny: LanguageModel
 
 
 def test_what_cannot_be_built_is_one_sentence(tiny: LanguageModel) -> None:
-    options = {"sampling": Sampling(), "corpus": "c", "generator": "tiny"}
+    options = {"sampling": Sampling(), "generator": "tiny"}
     with pytest.raises(DataError, match="No text has more than 30 tokens"):
-        list(build_pairs(tiny, ["short"], **options))
+        list(build_pairs(tiny, [("short", "c")], **options))
     with pytest.raises(RequestError, match="length = 3"):
-        list(build_pairs(tiny, ["short"], prompt_tokens=3, length=3, **options))
+        list(build_pairs(tiny, [("short", "c")], prompt_tokens=3, length=3, **options))
 
 
 # ---- learning
