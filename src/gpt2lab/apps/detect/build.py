@@ -72,10 +72,16 @@ def build_pairs(
     options["top_p"] = sampling.top_p or 1.0
     made = _continued(lm, chosen, prompt_tokens, options, seed, progress)
     for (number, ids), machine in zip(chosen, made, strict=True):
+        corpus = texts[number][1]
         yield {
-            "set": f"{texts[number][1]}_{generator}", "corpus": texts[number][1], "generator": generator,
-            "sampler": sampling.name, "pair": number, "human": lm.tokenizer.decode(ids[: len(machine)]), "machine": lm.tokenizer.decode(machine),
-        }  # fmt: skip
+            "set": f"{corpus}_{generator}",
+            "corpus": corpus,
+            "generator": generator,
+            "sampler": sampling.name,
+            "pair": number,
+            "human": lm.tokenizer.decode(ids[: len(machine)]),
+            "machine": lm.tokenizer.decode(machine),
+        }
 
 
 def _continued(
