@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "tiny": {"vocab_size": 4096, "n_positions": 512, "n_embd": 256, "n_layer": 4, "n_head": 4},
     "124M": {"vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12},
 }

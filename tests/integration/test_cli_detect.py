@@ -160,3 +160,31 @@ def test_a_detector_of_another_model_is_refused(
     code, out, _ = command("detect", "-", "-m", random_model, stdin=TEXT.encode())
     assert code == 0
     assert "for which there is no detector" in out
+
+
+def test_the_baseline_and_the_discriminator_are_detectors_too(
+    command, pairs_from_tiny: Path, random_model: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("sklearn")
+    pytest.importorskip("torch")
+    words, head = tmp_path / "words.json", tmp_path / "head"
+    assert command("detect", "train", pairs_from_tiny, "--kind", "tfidf", "--out", words).code == 0
+    code, out, err = command(
+        "detect", "train", pairs_from_tiny, "--kind", "discriminator", "--model", random_model, "--out", head,
+        "--epochs", "0.5", "--batch-size", "4", "--threads", "1",
+    )  # fmt: skip
+    assert (code, out) == (0, f"{head}\n"), err
+    machine = json.loads(pairs_from_tiny.read_text(encoding="utf-8").splitlines()[0])["machine"]
+    for detector in (words, head):
+        said = command("detect", "-", "--detector", detector, "--threads", "1", stdin=machine.encode()).out
+        assert "that a machine wrote it" in said
+        assert f"Detector '{detector.stem}'" in said
+    assert "too short to say" in command("detect", "-", "--detector", words, "--threads", "1", stdin=b"two words").out
+    code, out, _ = command(
+        "detect", "report", pairs_from_tiny, "--detector", words, "--detector", head, "--threads", "1", "--json"
+    )
+    assert code == 0
+    assert {"words", "head", "likelihood", "line breaks"} <= set(json.loads(out)["groups"][0]["auroc"])
+    code, _, err = command("detect", "train", pairs_from_tiny, "--kind", "tfidx", "--out", words)
+    assert code == 2
+    assert "--kind = 'tfidx' is not one of features, tfidf, discriminator. Did you mean 'tfidf'?" in err

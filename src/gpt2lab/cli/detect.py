@@ -16,8 +16,8 @@ from gpt2lab.cli.app import SETTINGS, examples, new_app
 from gpt2lab.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from gpt2lab.apps.detect.detector import Detector
     from gpt2lab.apps.detect.reading import Reader, Reading
+    from gpt2lab.apps.detect.trained import Judge
     from gpt2lab.apps.detect.verdict import Verdict
 
 EXAMPLES = examples(
@@ -30,9 +30,7 @@ EXAMPLES = examples(
 
 DetectorFile = Annotated[
     str | None,
-    Option(
-        "--detector", metavar="FILE", help="A detector that `detect train` wrote. Default: the one for --model tiny."
-    ),
+    Option("--detector", metavar="FILE", help="What `detect train` wrote. Default: the one for --model tiny."),
 ]
 
 
@@ -186,21 +184,17 @@ class _Judge:
         return footer(self.detector, self.reader.name)
 
 
-def _fitting(reader: Reader, path: str | None) -> Detector | None:
+def _fitting(reader: Reader, path: str | None) -> Judge | None:
     """Return the detector to use; None where none was asked for and the default one is another model's."""
-    from gpt2lab.apps.detect.detector import DEFAULT, load_detector
+    from gpt2lab.apps.detect.detector import DEFAULT
+    from gpt2lab.apps.detect.trained import check_fits, open_detector
 
-    if path is None and not DEFAULT.is_file():
-        return None
-    found = load_detector(path if path is not None else DEFAULT)
-    if found.fits(reader):
-        return found
     if path is None:
-        return None
-    raise DataError(
-        f"{path} was trained on what the model {found.scorer} makes of texts, not {reader.name}; give --model "
-        f"{found.scorer}, or train a detector for {reader.name} with gpt2lab detect train."
-    )
+        found = open_detector(DEFAULT) if DEFAULT.is_file() else None
+        return found if found is not None and found.fits(reader) else None
+    found = open_detector(path)
+    check_fits(found, path, reader)
+    return found
 
 
 def _texts(paths: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from gpt2lab.apps.detect.detector import Detector
 from gpt2lab.apps.detect.gltr import rounded
 from gpt2lab.apps.detect.reading import Reading
 from gpt2lab.apps.detect.show import plain
+from gpt2lab.apps.detect.trained import Judge
 from gpt2lab.apps.detect.verdict import Verdict
 from gpt2lab.apps.detect.zero_shot import BUCKETS, fractions
 
@@ -39,7 +39,7 @@ _PAGE = """<!doctype html>
 
 
 def page(
-    texts: Sequence[tuple[str, Reading, Verdict | None]], detector: Detector | None, spell: Callable[[int], str]
+    texts: Sequence[tuple[str, Reading, Verdict | None]], detector: Judge | None, spell: Callable[[int], str]
 ) -> str:
     """Return the page for (name, reading, verdict) of each text; readings with their likeliest tokens have tips.
 
@@ -58,7 +58,7 @@ def page(
 
 
 def _text(
-    spell: Callable[[int], str], name: str, reading: Reading, verdict: Verdict | None, detector: Detector | None
+    spell: Callable[[int], str], name: str, reading: Reading, verdict: Verdict | None, detector: Judge | None
 ) -> dict[str, Any]:
     m = reading.moments
     known = m.scored

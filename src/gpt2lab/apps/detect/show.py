@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from gpt2lab.apps.detect.detector import Detector
 from gpt2lab.apps.detect.gltr import bucket
 from gpt2lab.apps.detect.reading import Reading
+from gpt2lab.apps.detect.trained import Judge
 from gpt2lab.apps.detect.verdict import Verdict
 from gpt2lab.apps.detect.zero_shot import BUCKETS, bucket_shares, measure
 
@@ -20,7 +20,7 @@ LABELS = {
 }  # fmt: skip
 
 
-def lines(name: str, reading: Reading, verdict: Verdict | None, detector: Detector | None) -> list[str]:
+def lines(name: str, reading: Reading, verdict: Verdict | None, detector: Judge | None) -> list[str]:
     """Return what is shown of one text."""
     made = [f"{name}: {reading.words} words"]
     if verdict is not None:
@@ -41,7 +41,7 @@ def lines(name: str, reading: Reading, verdict: Verdict | None, detector: Detect
     return [*made, ""]
 
 
-def footer(detector: Detector | None, model: str) -> list[str]:
+def footer(detector: Judge | None, model: str) -> list[str]:
     """Return what holds for every text shown."""
     if detector is None:
         return [f"Measured with {model}, for which there is no detector: train one with gpt2lab detect train."]
@@ -52,7 +52,7 @@ def footer(detector: Detector | None, model: str) -> list[str]:
     ]
 
 
-def plain(name: str, reading: Reading, verdict: Verdict | None, detector: Detector | None) -> dict[str, Any]:
+def plain(name: str, reading: Reading, verdict: Verdict | None, detector: Judge | None) -> dict[str, Any]:
     """Return it as values that JSON can hold; what is not defined is null."""
     beside = detector.beside_humans(reading) if detector is not None else {}
     methods = {
