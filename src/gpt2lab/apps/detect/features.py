@@ -1,9 +1,9 @@
 """What a text looks like to a detector: a fixed row of numbers made of a reading, none of which grows with its length.
 
 Three groups: what the model made of the tokens (GLTR's ranks and frac(p), likelihood, entropy, curvature and how they
-are spread), how far the text repeats itself, and how it is written (lengths of words and sentences, punctuation, the
-commonest words). A text may be cut after any token: the numbers of the beginning are those of a shorter text, because
-no token's score depends on what follows it.
+are spread), how far the text repeats itself, and how it is written (lengths of words and sentences, punctuation; not
+which words: shares of the commonest ones helped on subjects it knew and hurt on others). A text may be cut after any
+token: the numbers of the beginning are those of a shorter text, because no token's score depends on what follows it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,6 @@ from gpt2lab.apps.detect.reading import Reading
 from gpt2lab.apps.detect.zero_shot import BUCKETS
 
 Array = npt.NDArray[np.float64]
-
-COMMON = (
-    "the", "of", "and", "to", "a", "in", "that", "is", "was", "he", "for", "it", "with", "as", "his", "on", "be",
-    "at", "by", "i", "this", "had", "not", "are", "but", "from", "or", "have", "an", "they", "which", "one", "you",
-    "were", "all", "her", "she", "there", "would", "their", "we", "him", "been", "has", "when", "who", "will", "no",
-    "more", "if", "out", "so", "what", "up", "said", "about", "than", "into", "them", "can", "only", "other", "time",
-    "new", "some", "could", "these", "two", "may", "first", "then", "do", "any", "like", "my", "now", "over", "such",
-    "our", "man", "me", "even",
-)  # fmt: skip
-"""Words whose shares are features: the commonest of English."""
 
 _MARKS = {
     "comma": ",", "stop": ".", "quote": "\"“”", "apostrophe": "'’", "dash": "-–—", "colon": ":;", "question": "?",
@@ -52,7 +42,6 @@ def names() -> list[str]:
         "repeats_1", "repeats_2", "repeats_3",
         "word_length", "word_length_sd", "sentence_length", "sentence_length_sd", "digits", "capitals",
         "capital_words", "not_ascii", "line_breaks", "empty_lines", *_MARKS,
-        *(f"word_{word}" for word in COMMON),
     ]  # fmt: skip
 
 
@@ -115,18 +104,12 @@ def _of_writing(text: str) -> list[float]:
     sentences = np.asarray([len(s.split()) for s in _SENTENCE.findall(text)] or [0], np.float64)
     total = max(len(text), 1)
     count = max(len(words), 1)
-    lower = [w.lower() for w in words]
-    shares = dict.fromkeys(COMMON, 0)
-    for word in lower:
-        if word in shares:
-            shares[word] += 1
     return [
         lengths.mean(), lengths.std(), np.log1p(sentences.mean()), sentences.std() / max(sentences.mean(), 1.0),
         sum(c.isdigit() for c in text) / total, sum(c.isupper() for c in text) / total,
         sum(w[0].isupper() for w in words) / count, sum(ord(c) > 127 for c in text) / total,
         text.count("\n") / total, text.count("\n\n") / total,
         *(sum(text.count(c) for c in marks) / total for marks in _MARKS.values()),
-        *(shares[word] / count for word in COMMON),
     ]  # fmt: skip
 
 
