@@ -132,7 +132,7 @@ def train(
 ) -> None:
     """Learn to tell machine texts from human ones, in one of three ways. Prints what was written.
 
-    features: a logistic regression on some 70 features of what a model makes of the tokens, of whole texts and their
+    features: a logistic regression on a few features of what a model makes of the tokens, of whole texts and their
     beginnings; it says how it did on documents that it had not learnt from. tfidf: one on words and pairs of words, the
     published baseline. discriminator: the model itself, trained further with a head of two classes.
     """
