@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+_CERTAIN = 0.99  # nothing that was measured here says more
+
 Call = Literal["machine", "human", "unsure", "too short", "unlike"]
 
 SURE, SURELY_NOT = 0.8, 0.2
@@ -59,7 +61,9 @@ class Verdict:
             return "no verdict: unlike anything the detector was trained with"
         assert self.probability is not None
         said = {"machine": "probably machine-written", "human": "probably human", "unsure": "cannot tell"}[self.call]
-        return f"{said}: probability {self.probability:.2f} that a machine wrote it"
+        p = self.probability
+        shown = "above 0.99" if p > _CERTAIN else "below 0.01" if p < 1 - _CERTAIN else f"{p:.2f}"
+        return f"{said}: probability {shown} that a machine wrote it"
 
 
 def call_of(probability: float) -> Call:

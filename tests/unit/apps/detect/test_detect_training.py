@@ -187,15 +187,16 @@ def test_scores_are_the_regressions(table: Table, store: Store) -> None:
 
 def test_what_is_said_of_a_text(detector: Detector, pairs: list[Pair], store: Store) -> None:
     reader = store.reader
-    kept = Kept(words=10, slope=1.0, offset=0.0, auroc=0.9, tpr=0.5, shares=(0.1, 0.2, None, 0.8, 0.9), counts=(9,) * 5)
-    told = replace(detector, kept=(kept, replace(kept, words=1000, slope=3.0)))
+    kept = Kept(words=10, slope=9.0, offset=0.0, auroc=0.9, tpr=0.5, shares=(0.1, 0.2, None, 0.8, 0.9), counts=(9,) * 5)
+    told = replace(detector, kept=(kept, replace(kept, words=1000)))
     machine, human = (told.judge(reader.read(text)) for text in (pairs[0].machine, pairs[0].human))
     assert (machine.call, human.call) == ("machine", "human")
     assert machine.probability is not None
     assert human.probability is not None
     assert machine.probability > 0.8 > 0.2 > human.probability
     assert (machine.share, machine.share_of) == (0.9, 9)
-    assert "probably machine-written: probability 0." in machine.sentence()
+    assert machine.sentence() == "probably machine-written: probability above 0.99 that a machine wrote it"
+    assert replace(human, probability=0.105).sentence() == "probably human: probability 0.10 that a machine wrote it"
     short = told.judge(reader.read("three words only"))
     assert (short.call, short.probability) == ("too short", None)
     assert short.sentence() == "too short to say (3 words)"
