@@ -143,6 +143,11 @@ class NativeBackend:
         cache: Cache = self._model.new_cache()
         return cache
 
+    @property
+    def waiting_pages(self) -> int:
+        """Pages of past caches that wait for the next text."""
+        return int(self._model.waiting_pages)
+
     def forward(self, caches: Sequence[Cache], ids: Sequence[Ids], *, all_positions: bool = False) -> Floats:
         """See `Backend.forward`."""
         logits: Floats = self._model.forward(list(caches), list(ids), all_positions)
@@ -160,6 +165,16 @@ class NativeBackend:
     def score(self, cache: Cache, ids: Ids, targets: Ids, top: int) -> tuple[Floats, Ids, Floats, Ids, Floats]:
         """See `Backend.score`."""
         result: tuple[Floats, Ids, Floats, Ids, Floats] = self._model.score(cache, ids, targets, top)
+        return result
+
+    def trace(self, ids: Ids) -> tuple[Floats, Floats]:
+        """See `Backend.trace`."""
+        traced: tuple[Floats, Floats] = self._model.trace(self._model.new_cache(), ids)
+        return traced
+
+    def score_states(self, states: Floats, targets: Ids, top: int) -> tuple[Floats, Ids, Floats, Ids, Floats]:
+        """See `Backend.score_states`."""
+        result: tuple[Floats, Ids, Floats, Ids, Floats] = self._model.score_states(states, targets, top)
         return result
 
     def sequence(self, prompt: Ids, params: SamplingParams, sample: int, cache: Cache | None = None) -> TextSequence:
