@@ -14,6 +14,7 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 
 SAYS = {
     "features": r"( 1\.00( +-?\d\.\d\d){2}| *-?\d\.\d\d  1\.00 +-?\d\.\d\d|( *-?\d\.\d\d){2}  1\.00) \S+",
+    "detect": r"probability \S.* that a machine wrote it\n  Fast-DetectGPT",
     "generate": r"--- sample 1, seed 1, ended by (length|eos)\nOnce upon a time",
     "many_at_once": r"\[stop\] Far away['\"].+\n(.*\n)*\d+ tokens\n",
     "next_tokens": r"\d+ +\d+\.\d% +#* +['\"]She opened the \w+",

@@ -20,6 +20,7 @@ COMMANDS = {
     "inspect": "Look at what a model holds of a text: surprise, the logit lens, attention.",
     "eval": "Evaluate a model by the protocols in use.",
     "bias": "Measure what a model expects of groups of people.",
+    "detect": "Tell machine text from human text, and say how far to trust it.",
     "tokenizer": "Train a vocabulary, or turn text into token ids and back.",
     "models": "List the models there are and where they lie.",
     "download": "Fetch a published model.",
@@ -31,6 +32,12 @@ COMMANDS = {
 }
 """Name of each command -> the first line of its help; the command is the function (or app) of that name in the module
 of that name."""
+
+GROUPS = {
+    "detect": ("files", "build", "train", "report"),
+    "tokenizer": ("train", "encode", "decode"),
+}
+"""Commands that have commands of their own: the module's `app` makes them."""
 
 SETTINGS: dict[str, Any] = {
     "help_option_names": ["-h", "--help"],
@@ -76,7 +83,7 @@ class Commands(TyperGroup):
 def load_command(name: str) -> Any:
     """Import a command and return it as the object that parses and runs it."""
     module = importlib.import_module(f"gpt2lab.cli.{name}")
-    if name == "tokenizer":
+    if name in GROUPS:
         return typer.main.get_command(module.app())
     app = new_app()
     app.command(name, epilog=module.EXAMPLES, context_settings=SETTINGS)(getattr(module, name))

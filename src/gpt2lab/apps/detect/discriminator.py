@@ -1,0 +1,176 @@
+"""A discriminator: our model with a head that tells machine from human, learnt on pairs (Zellers et al. 2019, 4).
+
+Learning is the one training loop's (torch); judging needs the native engine alone. A folder holds the model as any
+other (Hugging Face's format), `head.safetensors` and `discriminator.json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpt2lab import checkpoint
+from gpt2lab.apps.detect.reading import flattened
+from gpt2lab.checkpoint.safetensors import read_safetensors, write_safetensors
+from gpt2lab.config import from_dict, to_dict
+from gpt2lab.engine.protocol import Ids
+from gpt2lab.errors import CheckpointError, ConfigError, DataError, MissingExtraError
+from gpt2lab.files import atomic_write, read_json, write_json
+from gpt2lab.lm.model import LanguageModel
+
+if TYPE_CHECKING:
+    from gpt2lab.apps.detect.pairs import Pair
+    from gpt2lab.tokenizer import Tokenizer
+    from gpt2lab.train.log import Progress
+
+HEAD, ABOUT = "head.safetensors", "discriminator.json"
+HUMAN, MACHINE = 0, 1
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a discriminator is called, how many tokens of a text it reads at most, and what it was trained on."""
+
+    name: str
+    window: int
+    layout: bool = False
+    trained: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """How a discriminator is learnt. Raises `ConfigError` for values that are impossible.
+
+    epochs: how often every text is read; window: tokens of a text that are read.
+    """
+
+    epochs: float = 2.0
+    batch_size: int = 16
+    learning_rate: float = 3e-4
+    window: int = 256
+    seed: int = 0
+    threads: int | None = None
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} = {getattr(self, name)} must be positive.")
+        for name, least in (("batch_size", 1), ("window", 2)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} = {getattr(self, name)} must be at least {least}.")
+
+
+class Discriminator:
+    """A model and a head on its last hidden state: (C, 2) weights and 2 biases."""
+
+    def __init__(self, lm: LanguageModel, weight: Array, bias: Array, about: About) -> None:
+        self.lm, self.about = lm, about
+        self._weight, self._bias = weight, bias
+
+    @classmethod
+    def load(cls, folder: str | Path, **options: Any) -> Discriminator:
+        """Load a folder; `options` are `LanguageModel.load`'s. Raises `CheckpointError` for one that holds none."""
+        place = Path(folder)
+        if not (place / HEAD).is_file():
+            raise CheckpointError(f"{place} holds no discriminator: it has no {HEAD}.")
+        stored = read_safetensors(place / HEAD)
+        values = read_json(place / ABOUT)
+        try:
+            about = from_dict(About, values if isinstance(values, Mapping) else {})
+        except ConfigError as error:
+            raise CheckpointError(f"{place / ABOUT} is damaged: {error}") from None
+        lm = LanguageModel.load(place, **options)
+        shapes = {name: s.shape for name, s in stored.items()}
+        if shapes != {"weight": (2, lm.config.n_embd), "bias": (2,)}:
+            raise CheckpointError(f"{place / HEAD} does not fit the model beside it.")
+        weight, bias = (stored[name].read().astype(np.float64) for name in ("weight", "bias"))
+        return cls(lm, weight, bias, about)
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.about.name
+
+    def scores(self, texts: Sequence[str]) -> Array:
+        """Return the log-odds that each text is a machine's."""
+        assert self.lm.tokenizer is not None
+        made = []
+        for text in texts:
+            ids = encoded(self.lm.tokenizer, text, self.about.window, self.about.layout)
+            state = self.lm.backend.hidden(ids, self.lm.config.n_layer)[-1].astype(np.float64)
+            logits = self._weight @ state + self._bias
+            made.append(logits[MACHINE] - logits[HUMAN])
+        return np.asarray(made)
+
+
+def encoded(tokenizer: Tokenizer, text: str, window: int, layout: bool = False) -> Ids:
+    """Return the ids of a text as a discriminator reads it: cut, and ended by the token that the head looks at."""
+    ids = tokenizer.encode(text if layout else flattened(text)[0])[: window - 1]
+    end = tokenizer.eos_id
+    if end is None:
+        raise CheckpointError("A discriminator needs a vocabulary with an end token.")
+    return np.asarray([*ids, end], np.int32)
+
+
+def train_discriminator(
+    base: str | Path,
+    pairs: Sequence[Pair],
+    out: str | Path,
+    learning: Learning | None = None,
+    *,
+    run: str | Path,
+    name: str,
+    layout: bool = False,
+    trained: dict[str, Any] | None = None,
+    held_out: Sequence[Pair] = (),
+    models_dir: Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Discriminator:
+    """Learn a discriminator on both texts of every pair, write it to the folder `out` and return it.
+
+    `base` names the model it begins with. `run` is the folder of the training run, which `resume` takes up. The loss on
+    `held_out` pairs is told on the way. Raises `MissingExtraError` without torch, `DataError` and `ConfigError` before
+    anything is trained.
+    """
+    learning = learning or Learning()
+    found = checkpoint.load(base, models_dir=models_dir)
+    if found.tokenizer is None:
+        raise CheckpointError(f"{found.source} has no tokenizer, so text cannot be turned into its tokens.")
+    window = min(learning.window, found.config.n_positions)
+    texts, labels = _examples(found.tokenizer, pairs, window, layout)
+    if not texts:
+        raise DataError("There is no pair to learn from.")
+    try:
+        from gpt2lab.apps.detect.head_training import fit_head
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtraError("Training a discriminator", "train") from None
+    tensors, weight, bias = fit_head(
+        found, texts, labels, _examples(found.tokenizer, held_out, window, layout), learning, run=run, resume=resume,
+        progress=progress,
+    )  # fmt: skip
+    place = checkpoint.save_hf(out, found.config, tensors, found.tokenizer, found.generation, overwrite=True)
+    with atomic_write(place / HEAD) as f:
+        write_safetensors(f, {"weight": weight.shape, "bias": bias.shape}, [("weight", weight), ("bias", bias)])
+    write_json(place / ABOUT, to_dict(About(name=name, window=window, layout=layout, trained=trained or {})))
+    return Discriminator.load(place)
+
+
+def _examples(
+    tokenizer: Tokenizer, pairs: Sequence[Pair], window: int, layout: bool
+) -> tuple[list[npt.NDArray[np.int64]], list[int]]:
+    """Return token ids and labels, each text once."""
+    known: dict[str, int] = {}
+    for pair in pairs:
+        known[pair.human], known[pair.machine] = HUMAN, MACHINE
+    return [encoded(tokenizer, text, window, layout).astype(np.int64) for text in known], list(known.values())

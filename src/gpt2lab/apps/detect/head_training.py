@@ -1,0 +1,76 @@
+"""A discriminator's run of the one training loop: examples in, weights of model and head out. Needs torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from gpt2lab.checkpoint import Checkpoint
+from gpt2lab.model.gpt import GPT
+from gpt2lab.train.classification import Classification, Classifier
+from gpt2lab.train.log import Progress
+from gpt2lab.train.loop import Trainer
+from gpt2lab.train.recipe import LoopRecipe, ModelRecipe, OptimizerRecipe, Recipe, ScheduleRecipe
+
+if TYPE_CHECKING:
+    from gpt2lab.apps.detect.discriminator import Learning
+
+Ids = npt.NDArray[np.int64]
+
+
+def fit_head(
+    base: Checkpoint,
+    texts: Sequence[Ids],
+    labels: Sequence[int],
+    held_out: tuple[Sequence[Ids], Sequence[int]],
+    learning: Learning,
+    *,
+    run: str | Path,
+    resume: bool,
+    progress: Progress | None,
+) -> tuple[dict[str, Any], Any, Any]:
+    """Train to the end and return the tensors of the GPT-2 by name, and the head's weight (2, C) and bias (2,)."""
+    if learning.threads is not None:
+        torch.set_num_threads(learning.threads)
+    generator = torch.Generator().manual_seed(learning.seed)
+    gpt = GPT(base.config, generator)
+    gpt.load_state_dict({name: torch.from_numpy(np.array(base.tensors[name])) for name in base.tensors})
+    task = Classification(base.config, texts, labels, held_out, rows=learning.batch_size, seed=learning.seed)
+    trainer = Trainer(
+        _recipe(base, len(texts), learning, run), task, Classifier(gpt, 2, generator),
+        progress=progress, resume=run if resume else None,
+    )  # fmt: skip
+    try:
+        trainer.fit()
+    finally:
+        trainer.close()
+    tensors = {name: t.detach().float().cpu() for name, t in trainer.model.state_dict().items()}
+    plain = {name: t.numpy() for name, t in task.exported(tensors).items()}
+    return plain, tensors["head.weight"].numpy(), tensors["head.bias"].numpy()
+
+
+def _recipe(base: Checkpoint, texts: int, learning: Learning, run: str | Path) -> Recipe:
+    config = base.config
+    steps = max(math.ceil(learning.epochs * texts / learning.batch_size), 1)
+    return Recipe(
+        name="discriminator",
+        data=str(base.path),
+        out=str(run),
+        model=ModelRecipe(
+            n_positions=config.n_positions, n_embd=config.n_embd, n_layer=config.n_layer, n_head=config.n_head,
+            n_inner=config.n_inner, activation_function=config.activation_function,
+            tie_word_embeddings=config.tie_word_embeddings,
+        ),
+        optimizer=OptimizerRecipe(name="adamw", lr=learning.learning_rate, weight_decay=0.01, betas=(0.9, 0.999)),
+        schedule=ScheduleRecipe(name="linear", warmup_steps=max(steps // 20, 1)),
+        train=LoopRecipe(
+            steps=steps, batch_size=learning.batch_size, seed=learning.seed, validate_every=max(steps // 8, 1),
+            keep_best=False, tensorboard=False, device=learning.device, threads=learning.threads,
+        ),
+    )  # fmt: skip

@@ -1,0 +1,119 @@
+"""The discriminator: learnt by the one loop, judged without torch, the same answers from both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpt2lab.apps.detect.discriminator import ABOUT, HEAD, Discriminator, Learning, encoded, train_discriminator
+from gpt2lab.apps.detect.pairs import Pair
+from gpt2lab.apps.detect.reading import Reader
+from gpt2lab.apps.detect.trained import judged
+from gpt2lab.errors import CheckpointError, ConfigError, DataError
+from gpt2lab.lm.model import LanguageModel
+from gpt2lab.metrics.ranking import paired_accuracy, unpaired_accuracy
+
+torch = pytest.importorskip("torch")
+
+
+def some_pairs(n: int) -> list[Pair]:
+    human = ["the old sailor walked slowly to the harbour.", "my sister had never seen its own shadow."]
+    machine = ["harbour the slowly walked sailor old the to.", "shadow its own seen never had sister my."]
+    return [Pair(f"{human[i % 2]} {i}", f"{machine[i % 2]} {i}", "c", "g", "T=1") for i in range(n)]
+
+
+@pytest.fixture(scope="module")
+def discriminator(random_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Discriminator:
+    folder = tmp_path_factory.mktemp("discriminator")
+    learning = Learning(epochs=25, batch_size=8, learning_rate=3e-3, window=32, threads=1)
+    return train_discriminator(
+        random_model, some_pairs(16), folder / "out", learning, run=folder / "run", name="head",
+        trained={"pairs": 16}, held_out=some_pairs(4),
+    )  # fmt: skip
+
+
+def test_it_learns_to_tell_the_halves_apart(discriminator: Discriminator) -> None:
+    pairs = some_pairs(24)[16:]
+    machine, human = (discriminator.scores([getattr(p, k) for p in pairs]) for k in ("machine", "human"))
+    assert paired_accuracy(machine, human) == 1.0
+    assert unpaired_accuracy(machine, human, 0.0) >= 0.9
+
+
+def test_the_engine_says_what_torch_says(discriminator: Discriminator) -> None:
+    from gpt2lab import checkpoint
+    from gpt2lab.checkpoint.safetensors import read_safetensors
+    from gpt2lab.model.gpt import GPT
+    from gpt2lab.train.classification import Classifier, padded
+
+    place = discriminator.lm.source.split()[3]
+    found = checkpoint.load(place)
+    assert found.tokenizer is not None
+    model = Classifier(GPT(found.config), 2)
+    model.gpt.load_state_dict({name: torch.from_numpy(np.array(found.tensors[name])) for name in found.tensors})
+    head = read_safetensors(Path(place) / HEAD)
+    model.head.load_state_dict({name: torch.from_numpy(stored.read()) for name, stored in head.items()})
+    texts = [p.machine for p in some_pairs(5)] + ["a"]
+    ids = [encoded(found.tokenizer, text, 32).astype(np.int64) for text in texts]
+    rows, last, _ = padded(ids, np.zeros(len(ids), np.int64))
+    with torch.no_grad():
+        logits = model.eval()(torch.from_numpy(rows), torch.from_numpy(last))
+    expected = (logits[:, 1] - logits[:, 0]).numpy()
+    np.testing.assert_allclose(discriminator.scores(texts), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_folder_is_a_model_and_a_detector(discriminator: Discriminator, random_model: Path, tmp_path: Path) -> None:
+    place = Path(discriminator.lm.source.split()[3])
+    assert LanguageModel.load(place, threads=1).generate("the old", max_new_tokens=2)
+    scorers, _ = judged([place], Reader(LanguageModel.load(random_model, threads=1)))
+    assert list(scorers) == ["head"]
+    with pytest.raises(CheckpointError, match=r"holds no discriminator: it has no head\.safetensors"):
+        Discriminator.load(random_model)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in place.iterdir():
+        (broken / path.name).write_bytes(path.read_bytes())
+    (broken / ABOUT).write_text('{"naem": "x"}', encoding="utf-8")
+    with pytest.raises(CheckpointError, match="is damaged: Unknown key 'naem'"):
+        Discriminator.load(broken)
+
+
+def test_a_text_is_cut_and_ended(discriminator: Discriminator) -> None:
+    tokenizer = discriminator.lm.tokenizer
+    assert tokenizer is not None
+    ids = encoded(tokenizer, "a  grey\ncat " * 50, 16)
+    assert len(ids) == 16
+    assert ids[-1] == tokenizer.eos_id
+    assert ids.tolist() == encoded(tokenizer, "a grey cat " * 50, 16).tolist()
+
+
+def test_a_run_is_resumed_bit_for_bit(random_model: Path, tmp_path: Path) -> None:
+    from gpt2lab.train.classification import Examples
+
+    texts = [np.asarray([i, i + 1], np.int64) for i in range(7)]
+    stream = Examples(texts, [0, 1, 0, 1, 0, 1, 0], rows=3, seed=5)
+    for _ in range(4):
+        next(stream)
+    state, expected = stream.state_dict(), [next(stream) for _ in range(5)]
+    again = Examples(texts, [0, 1, 0, 1, 0, 1, 0], rows=3, seed=5)
+    again.load_state_dict(state)
+    for a, b in zip(expected, (next(again) for _ in range(5)), strict=False):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_array_equal(x, y)
+    with pytest.raises(DataError, match="There are 6 texts, but the run began with 7"):
+        Examples(texts[:6], [0] * 6, rows=3, seed=5).load_state_dict(state)
+
+
+def test_what_cannot_be_learnt_is_one_sentence(random_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="There is no pair to learn from"):
+        train_discriminator(random_model, [], tmp_path / "o", run=tmp_path / "r", name="x")
+    for values, sentence in (({"epochs": 0}, "epochs = 0 must be positive"), ({"window": 1}, "window = 1 must be at")):
+        with pytest.raises(ConfigError, match=sentence):
+            Learning(**values)
+    from gpt2lab.model.config import GPT2Config
+    from gpt2lab.train.classification import Classification
+
+    config = GPT2Config(vocab_size=10, n_positions=4, n_embd=2, n_layer=1, n_head=1)
+    with pytest.raises(DataError, match="must have from 1 to 4 tokens"):
+        Classification(config, [np.arange(5)], [0], rows=1, seed=0)
