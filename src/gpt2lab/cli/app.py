@@ -29,6 +29,11 @@ COMMANDS = {
 """Name of each command -> the first line of its help; the command is the function (or app) of that name in the module
 of that name."""
 
+GROUPS = {
+    "tokenizer": ("train", "encode", "decode"),
+}
+"""Commands that have commands of their own: the module's `app` makes them."""
+
 SETTINGS: dict[str, Any] = {
     "help_option_names": ["-h", "--help"],
     "max_content_width": 100,
@@ -73,7 +78,7 @@ class Commands(TyperGroup):
 def load_command(name: str) -> Any:
     """Import a command and return it as the object that parses and runs it."""
     module = importlib.import_module(f"gpt2lab.cli.{name}")
-    if name == "tokenizer":
+    if name in GROUPS:
         return typer.main.get_command(module.app())
     app = new_app()
     app.command(name, epilog=module.EXAMPLES, context_settings=SETTINGS)(getattr(module, name))
