@@ -36,7 +36,7 @@ class Job:
 class Progress(NamedTuple):
     """New tokens of the job numbered `job`, with their log-probabilities as in `Output`.
 
-    `finish` is "" until its last report, then "length", "stop" or "eos".
+    `finish` is "" until its last report, then "length", "stop" or "eos"; with "eos", `end_logprob` is the end token's.
     """
 
     job: int
@@ -44,6 +44,7 @@ class Progress(NamedTuple):
     finish: str
     logprobs: list[float]
     top_logprobs: TopLogprobs
+    end_logprob: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,14 @@ class Output:
 
     `ids`: the generated tokens without the end token; `logprobs`: the model's own log-probability of each;
     `top_logprobs`: for each, the likeliest (id, log-probability) pairs, if they were asked for;
-    `finish`: "length", "stop" (the caller stopped it) or "eos" (an end token came).
+    `finish`: "length", "stop" (the caller stopped it) or "eos" (an end token came, with log-probability `end_logprob`).
     """
 
     ids: list[int]
     logprobs: list[float]
     top_logprobs: TopLogprobs
     finish: str
+    end_logprob: float | None = None
 
 
 def joined(job: int, parts: Sequence[Progress]) -> Progress:
@@ -69,13 +71,14 @@ def joined(job: int, parts: Sequence[Progress]) -> Progress:
         parts[-1].finish if parts else "",
         [p for part in parts for p in part.logprobs],
         [t for part in parts for t in part.top_logprobs],
+        parts[-1].end_logprob if parts else None,
     )
 
 
 def output_of(parts: Sequence[Progress]) -> Output:
     """Return a finished job's output from all of its reports."""
     whole = joined(0, parts)
-    return Output(whole.ids, whole.logprobs, whole.top_logprobs, whole.finish)
+    return Output(whole.ids, whole.logprobs, whole.top_logprobs, whole.finish, whole.end_logprob)
 
 
 class Text:
@@ -115,10 +118,11 @@ class Text:
         finish = self._finish(ids)
         self._reported += len(ids)
         count = len(ids) - (finish == "eos")
-        if count == 0:
+        if not ids:
             return Progress(self.number, [], finish, [], [])
         logprobs, tops = sequence.logprobs_from(first), sequence.top_logprobs_from(first)
-        return Progress(self.number, ids[:count], finish, logprobs[:count], tops[:count])
+        end = logprobs[-1] if finish == "eos" else None
+        return Progress(self.number, ids[:count], finish, logprobs[:count], tops[:count], end)
 
     def remember_in(self, prefixes: PrefixCache | None, *, ended: bool) -> None:
         """Leave what was computed to texts that begin alike: the prompt once it has been read, and all at the end."""
