@@ -25,12 +25,14 @@ COMMANDS = {
     "train": "Train a model by a recipe, or go on with a run.",
     "finetune": "Train a model further on your own text.",
     "plot": "Draw the curves of training runs.",
+    "article": "Write news articles by metadata, or metadata by articles.",
 }
 """Name of each command -> the first line of its help; the command is the function (or app) of that name in the module
 of that name."""
 
 GROUPS = {
     "tokenizer": ("train", "encode", "decode"),
+    "article": ("generate", "train", "collect", "losses"),
 }
 """Commands that have commands of their own: the module's `app` makes them."""
 

@@ -15,6 +15,8 @@ _RENAMED = {
     "prompt_lookup_num_tokens": "--prompt-lookup",
     "held_out_authors": "--held-out-author",
     "workers=1": "--workers 1",
+    "least_text": "--min-text",
+    "least_title": "--min-title",
 }
 _UNDERSCORED = ("batch_size", "top_k", "top_p", "top_p_rule", "min_p", "typical_p", "repetition_penalty",
                 "no_repeat_ngram_size", "num_beams", "length_penalty", "max_time", "vocab_size", "min_frequency",
@@ -22,7 +24,8 @@ _UNDERSCORED = ("batch_size", "top_k", "top_p", "top_p_rule", "min_p", "typical_
                 "learning_rate", "run_name", "restore_from", "checkpoint_dir", "warmup_steps", "freeze_layers",
                 "lora_rank", "lora_alpha", "save_every", "max_checkpoints", "sample_every", "sample_length",
                 "sample_num", "sample_dir", "val_dataset", "val_share", "val_every", "val_batch_count",
-                "val_batch_size", "only_train_transformer_layers", "max_length")  # fmt: skip
+                "val_batch_size", "near_copies", "max_minutes", "weight_decay",
+                "only_train_transformer_layers", "max_length")  # fmt: skip
 _PLAIN = (
     "temperature",
     "seed",

@@ -138,6 +138,17 @@ def complete(lm: LanguageModel, article: Article, targets: Sequence[str] | None 
     return article
 
 
+def grover_keys(samples: Sequence[Written]) -> dict[str, Any]:
+    """Return what Grover's script adds to a record for the texts of one field: gens_…, gensraw_…, probs_…, top_ps."""
+    target = samples[0].target
+    return {
+        f"gens_{target}": [w.text for w in samples],
+        f"gensraw_{target}": [w.token_ids for w in samples],
+        f"probs_{target}": [w.probabilities for w in samples],
+        "top_ps": [w.top_p for w in samples],
+    }
+
+
 def article_from(texts: Mapping[str, str]) -> Article:
     """Return an article from texts under the names of fields ("article" or "text", "title" or "headline" …)."""
     found: dict[str, Any] = {}
