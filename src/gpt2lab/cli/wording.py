@@ -28,6 +28,7 @@ _UNDERSCORED = ("batch_size", "top_k", "top_p", "top_p_rule", "min_p", "typical_
                 "only_train_transformer_layers", "max_length")  # fmt: skip
 _PLAIN = (
     "temperature",
+    "length",
     "seed",
     "window",
     "precision",
