@@ -125,7 +125,7 @@ def test_sampling_is_ours_alone_and_scaling_is_for_few() -> None:
 
 
 def replying(value: Any = None) -> Any:
-    return lambda seed: Reply(value if value is not None else seed, 0.1, 0.1)
+    return lambda seed: Reply(value if value is not None else seed, 1.0, 0.1)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_everyone_has_a_turn_a_round_and_nobody_is_always_first() -> None:
     def ask(name: str) -> Any:
         def measure(seed: int) -> Reply:
             order.append(name)
-            return Reply(seed, 0.1, 0.1)
+            return Reply(seed, 1.0, 0.1)
 
         return measure
 
@@ -160,7 +160,7 @@ def test_who_fails_is_left_out_with_what_it_did_before() -> None:
     def failing(seed: int) -> Reply:
         if seed >= 2000:
             raise WorkerError("out of memory")
-        return Reply(seed, 0.1, 0.1)
+        return Reply(seed, 1.0, 0.1)
 
     samples, failed = Turns(rounds=3, steady=0.0).take({"good": replying(), "bad": failing})
     assert [s.entrant for s in samples] == ["good"] * 3
@@ -170,10 +170,21 @@ def test_who_fails_is_left_out_with_what_it_did_before() -> None:
 def test_a_disturbed_measurement_is_repeated_and_the_least_disturbed_counts(quiet: list[float], tmp_path: Path) -> None:
     quiet += [0.3, 0.1, 0.01]
     samples, _ = Turns(rounds=1, steady=0.0, lock=tmp_path / "lock").take({"one": replying()})
-    assert [(s.reply.value, s.others) for s in samples] == [(1002, 0.01)]
+    assert [(s.reply.value, s.others) for s in samples] == [(1018, 0.01)]
     quiet += [0.3]
     samples, _ = Turns(rounds=1, steady=0.0, patience=0.0).take({"one": replying()})
     assert [(s.reply.value, s.others) for s in samples] == [(1000, 0.3)]
+
+
+@pytest.mark.usefixtures("quiet")
+def test_what_is_short_is_measured_until_a_second_is_full_and_the_median_counts() -> None:
+    seconds = iter([0.3, 0.2, 0.4, 0.25])
+    samples, _ = Turns(rounds=1, steady=0.0).take(
+        {"one": lambda seed: Reply(seed, next(seconds) if seed > 0 else 1.0, 0.1)}
+    )
+    assert [(s.reply.value, s.reply.seconds) for s in samples] == [(1000, 0.3)]
+    samples, _ = Turns(rounds=1, steady=0.0).take({"one": lambda seed: Reply(seed, 0.001, 0.1)})
+    assert len(samples) == 1
 
 
 @pytest.mark.usefixtures("quiet")
