@@ -287,7 +287,7 @@ def losses(
     lm = loading.load_model(
         model, models_dir=models_dir, offline=offline, precision=precision, device=device, threads=threads
     )
-    with ProgressBar("measuring", unit="questions") as bar:
+    with ProgressBar("measuring", unit="texts") as bar:
         found = field_losses(lm, articles, progress=bar.update)
     if as_json:
         console.write(console.to_json([_row(loss) for loss in found], indent=2) + "\n")

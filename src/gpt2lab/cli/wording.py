@@ -52,6 +52,9 @@ _PLAIN = (
     "overwrite",
     "format",
     "floor",
+    "rule",
+    "pooling",
+    "layer",
 )
 
 _FLAGS = {**_RENAMED, **{name: "--" + name.replace("_", "-") for name in _UNDERSCORED}}

@@ -1,6 +1,6 @@
 """A corpus of news made of files on this machine: pages, archives and records in, distinct articles with a split out.
 
-What Grover's authors did for RealNews with rented machines (Zellers et al. 2019, appendix A): parse, keep what has
+What Grover's authors did for RealNews with rented machines (Zellers et al. 2019, section 3): parse, keep what has
 enough of an article, leave out copies by address and by the first 100 characters, divide. Reading and near copies are
 those of `gpt2lab.data`.
 """

@@ -1,7 +1,7 @@
 """What each field of articles costs a model in nats: alone, and behind the other fields of its article.
 
 The same tokens are measured both ways, a field's end token among them, so that the difference is what the other fields
-tell of it. This is how Grover's authors measure what metadata is worth (Zellers et al. 2019, section 3.4, figure 3).
+tell of it. This is how Grover's authors measure what metadata is worth (Zellers et al. 2019, section 3.1).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """In which order the fields of an article are learnt: three kinds, so that any field may be asked for from any others.
 
-Zellers et al. (2019), section 3.2, with the shares of the released code: in 35 % of the rows the body comes first and
+Zellers et al. (2019), section 3, with the shares of the released code: in 35 % of the rows the body comes first and
 metadata behind it, in 15 % everything stands in canonical order, in the other half the fields fall at random into two
 parts, each in canonical order. Metadata is dropped at random, so that fields may be missing when it is written.
 """

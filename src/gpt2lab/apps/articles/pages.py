@@ -1,7 +1,7 @@
 """From web pages to articles: what a page says of itself, and its main text, as `trafilatura` finds them.
 
 Knows one page at a time. The tidying afterwards removes what RealNews's own pipeline found to be no part of an article
-(Zellers et al. 2019, appendix A; realnews/dedupe_crawl.py).
+(realnews/dedupe_crawl.py of its code).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Writing a field of an article from the others: one call for a command, a server route or a notebook.
 
 Knows a `LanguageModel` that has learnt fields. The target is written until its own end token; every other special token
-is forbidden while it is, so that no field can begin within another (Zellers et al. 2019, section 3.3, and the released
+is forbidden while it is, so that no field can begin within another (Zellers et al. 2019, section 3, and the released
 contextual_generate.py).
 """
 
