@@ -192,6 +192,13 @@ def test_what_cannot_be_asked(lm: LanguageModel, random_model: Path) -> None:
     plain = LanguageModel.load(random_model, threads=1)
     with pytest.raises(CheckpointError, match=r"knows no fields of articles"):
         write_field(plain, {}, "title")
+    bare = LanguageModel(lm.backend, None, source="x")
+    with pytest.raises(CheckpointError, match="x has no tokenizer, so it can write no articles"):
+        write_field(bare, {}, "title")
+    with pytest.raises(CheckpointError, match="x has no tokenizer, so it knows no fields"):
+        field_losses(bare, ARTICLES)
+    with pytest.raises(CheckpointError, match="has no tokenizer, so text cannot be turned into its tokens"):
+        knowing_fields(dataclasses.replace(load(random_model), tokenizer=None))
     for given, target, changed, said in (
         ({}, "headlin", {}, "'headlin' is not a field of an article. Did you mean 'headline'?"),
         ({"titel": "x"}, "title", {}, "'titel' is not a field of an article. Did you mean 'title'?"),
