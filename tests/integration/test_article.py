@@ -338,7 +338,7 @@ def test_one_article_by_options(article_model: Path, tmp_path: Path, command) ->
         (("--target", "titel"), "'titel' is not a field of an article. Did you mean 'title'?"),
         (("--target", "missing", "--target", "title"), "--target missing stands for every field that is not there"),
         (("--article", "x", "--article-file", "y"), "Give the body by --article or by --article-file, not both."),
-        (("--date", "13-45-2019",), "its date '13-45-2019' has no month 13"),
+        (("--date", "13-45-2019",), "--date = '13-45-2019' has no such month; write MM-DD-YYYY or in words."),
         (("nothing.jsonl",), "nothing.jsonl does not exist."),
         (("nothing.jsonl", "--title", "x"), "Give articles in a file, or one by options, not both."),
         (("--length", "0"), "--length = 0 must be"),

@@ -111,43 +111,23 @@ def generate(
     texts), gensraw_FIELD (their token ids), probs_FIELD (the model's own probability of each token) and top_ps, as
     Grover's script does; a record's own "top_p" goes before --top-p. Of one article given by options, the text is.
     """
-    from gpt2lab.apps.articles.write import grover_keys
     from gpt2lab.cli import console, loading
-    from gpt2lab.cli.progress import ProgressBar
     from gpt2lab.cli.sampling import new_seed
 
-    if body_file is not None:
-        if body is not None:
-            raise ConfigError("Give the body by --article or by --article-file, not both.")
-        body = console.read_text(body_file)
     given = {"domain": domain, "date": date, "authors": authors, "title": title, "article": body, "summary": summary}
-    fields = {name: text for name, text in given.items() if text}
-    if file is not None and fields:
-        raise ConfigError("Give articles in a file, or one by options, not both.")
-    articles = [_of_options(fields)] if file is None else list(_read(file))
+    articles = _given(file, given, body_file)
     lm = loading.load_model(
         model, models_dir=models_dir, offline=offline, precision=precision, device=device, threads=threads
     )
     chosen = new_seed() if seed is None else seed
     if seed is None and temperature != 0:
         console.say(f"seed: {chosen}")
-    options: dict[str, Any] = {
+    options = {
         "samples": nsamples, "seed": chosen, "length": length, "batch_size": batch_size, "top_p": top_p,
         **{k: v for k, v in (("top_k", top_k), ("temperature", temperature)) if v is not None},
     }  # fmt: skip
-    with ProgressBar("writing") as bar:
-        made = _written(lm, articles, target or ["article"], {**options, "progress": bar.advance})
-    if cut := sum(w.cut > 0 for _, found in made for samples in found for w in samples[:1]):
-        console.note(f"{cut} time{'s' if cut > 1 else ''} the end of a body did not fit beside what was asked for.")
-    with console.open_output(output) as out:
-        for article, found in made:
-            if file is None and not as_json:
-                out.write(_shown(found))
-                continue
-            record = article.to_record()
-            for samples in found:
-                record |= grover_keys(samples)
-            out.write(console.to_json(record, for_stdout=output in (None, "-")) + "\n")
+    made = _written(lm, articles, target or ["article"], options)
+    _write(made, output, as_text=file is None and not as_json)
 
 
 def train(
@@ -302,19 +282,22 @@ def _written(
     """Return each article as it was given with the samples of each target; later targets see the first of earlier."""
     from gpt2lab.apps.articles.fields import FIELDS, field_named
     from gpt2lab.apps.articles.write import write_fields
+    from gpt2lab.cli.progress import ProgressBar
 
     if MISSING in targets and len(targets) > 1:
         raise RequestError(f"--target {MISSING} stands for every field that is not there; give no other beside it.")
     chosen = [f for f in FIELDS if f != "summary"] if targets == [MISSING] else [field_named(t) for t in targets]
     now = list(articles)
     found: list[list[list[Written]]] = [[] for _ in articles]
-    for field in chosen:
-        asked = [i for i, a in enumerate(now) if targets != [MISSING] or field not in a.texts()]
-        top_ps = [_top_p(articles[i], options["top_p"]) for i in asked]
-        written = write_fields(lm, [now[i] for i in asked], field, **{**options, "top_p": top_ps})
-        for i, samples in zip(asked, written, strict=True):
-            found[i].append(samples)
-            now[i] = now[i].with_text(field, samples[0].text)
+    with ProgressBar("writing") as bar:
+        options = {**options, "progress": bar.advance}
+        for field in chosen:
+            asked = [i for i, a in enumerate(now) if targets != [MISSING] or field not in a.texts()]
+            top_ps = [_top_p(articles[i], options["top_p"]) for i in asked]
+            written = write_fields(lm, [now[i] for i in asked], field, **{**options, "top_p": top_ps})
+            for i, samples in zip(asked, written, strict=True):
+                found[i].append(samples)
+                now[i] = now[i].with_text(field, samples[0].text)
     return list(zip(articles, found, strict=True))
 
 
@@ -348,11 +331,43 @@ def _cell(value: Any) -> str:
     return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _of_options(fields: dict[str, str]) -> Article:
+def _given(file: str | None, texts: dict[str, str | None], body_file: str | None) -> list[Article]:
+    """Return the articles of a file, or the one that options give."""
     from gpt2lab.apps.articles.dates import date_text
     from gpt2lab.apps.articles.write import article_from
+    from gpt2lab.cli import console
 
-    return article_from({**fields, **({"date": date_text(fields["date"])} if "date" in fields else {})})
+    if body_file is not None:
+        if texts["article"] is not None:
+            raise ConfigError("Give the body by --article or by --article-file, not both.")
+        texts = {**texts, "article": console.read_text(body_file)}
+    fields = {name: text for name, text in texts.items() if text}
+    if file is None:
+        try:
+            return [article_from({**fields, **({"date": date_text(fields["date"])} if "date" in fields else {})})]
+        except DataError:
+            raise ConfigError(f"--date = {fields['date']!r} has no such month; write MM-DD-YYYY or in words.") from None
+    if fields:
+        raise ConfigError("Give articles in a file, or one by options, not both.")
+    return list(_read(file))
+
+
+def _write(made: list[tuple[Article, list[list[Written]]]], output: str | None, *, as_text: bool) -> None:
+    """Write what came: texts for people, or each record with what was written for it."""
+    from gpt2lab.apps.articles.write import grover_keys
+    from gpt2lab.cli import console
+
+    if cut := sum(samples[0].cut > 0 for _, found in made for samples in found):
+        console.note(f"{cut} time{'s' if cut > 1 else ''} the end of a body did not fit beside what was asked for.")
+    with console.open_output(output) as out:
+        for article, found in made:
+            if as_text:
+                out.write(_shown(found))
+                continue
+            record = article.to_record()
+            for samples in found:
+                record |= grover_keys(samples)
+            out.write(console.to_json(record, for_stdout=output in (None, "-")) + "\n")
 
 
 def _read(path: str) -> Iterator[Article]:
