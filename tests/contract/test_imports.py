@@ -18,6 +18,9 @@ SLOW = (
     "safetensors",
     "huggingface_hub",
     "rich",
+    "fastapi",
+    "pydantic",
+    "uvicorn",
 )
 
 

@@ -19,7 +19,7 @@ from gpt2lab.apps.articles.codec import Codec
 from gpt2lab.apps.articles.fields import FIELDS, Field, field_named
 from gpt2lab.apps.articles.records import Article
 from gpt2lab.engine.generate import Batch
-from gpt2lab.engine.jobs import Job, Output
+from gpt2lab.engine.jobs import End, Job, Output
 from gpt2lab.engine.params import SamplingParams, check_names, check_whole
 from gpt2lab.errors import CheckpointError, RequestError
 from gpt2lab.lm.model import LanguageModel
@@ -107,11 +107,14 @@ def write_fields(
         jobs += [Job(ids, params, sample) for sample in range(samples)]
         cuts += [context.cut] * samples
     batch = Batch(lm.backend, jobs, batch_size=batch_size, prefixes=lm.prefixes)
+    ends: dict[int, End | None] = {}
     for step in batch:
+        ends[step.job] = step.end
         if progress is not None:
             progress(len(step.ids))
     made = [
-        _written(batch.output(i), job, field, codec, cut) for i, (job, cut) in enumerate(zip(jobs, cuts, strict=True))
+        _written(batch.output(i), ends[i], job, field, codec, cut)
+        for i, (job, cut) in enumerate(zip(jobs, cuts, strict=True))
     ]
     return [made[i : i + samples] for i in range(0, len(made), samples)]
 
@@ -162,11 +165,11 @@ def article_from(texts: Mapping[str, str]) -> Article:
     return dataclasses.replace(Article(), **found)
 
 
-def _written(output: Output, job: Job, field: Field, codec: Codec, cut: int) -> Written:
+def _written(output: Output, end: End | None, job: Job, field: Field, codec: Codec, cut: int) -> Written:
     ids, logprobs = list(output.ids), list(output.logprobs)
-    if output.end_logprob is not None:
-        ids.append(codec.end[field])
-        logprobs.append(output.end_logprob)
+    if end is not None:
+        ids.append(end.id)
+        logprobs.append(end.logprob)
     return Written(
         target=field,
         text=codec.tokenizer.decode(output.ids),
