@@ -50,7 +50,9 @@ class Block:
     @property
     def runs(self) -> bool:
         """Whether the code is run here as it stands."""
-        return self.marker in ("", "serve") or (self.marker == "train" and importlib.util.find_spec("torch") is not None)
+        if self.marker == "train":
+            return importlib.util.find_spec("torch") is not None
+        return self.marker in ("", "serve")
 
 
 @dataclass(frozen=True, slots=True)
