@@ -156,7 +156,7 @@ def train(
     dropout: Annotated[float, Option("--dropout", metavar="X", help="Share of activations left out.")] = 0.0,
     window: Annotated[int | None, Option("--window", metavar="N", help="Tokens read at once. Default: all.")] = None,
     sliding: Annotated[
-        bool, Option("--sliding/--beginnings", help="Of a long article read random parts, or always its beginning.")
+        bool, Option("--sliding/--beginnings", help="Read all parts of a long article, or always its beginning.")
     ] = True,
     val_share: Annotated[
         float, Option("--val-share", metavar="X", help="Share held out where the articles have no split.")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
+from scipy.stats import chisquare
 
 from gpt2lab.apps.articles.codec import Codec
 from gpt2lab.apps.articles.records import Article
-from gpt2lab.apps.articles.rows import IGNORE, ArticleRows, as_batch, digest, encoded, fixed_batches
+from gpt2lab.apps.articles.rows import IGNORE, ArticleRows, as_batch, digest, encoded, fixed_batches, row_start
 from gpt2lab.errors import DataError
 
 ARTICLES = [
@@ -67,6 +70,13 @@ def test_no_row_is_longer_than_the_window_and_every_token_of_a_long_article_is_r
             wanted -= {tuple(listed[i : i + 12]) for i in range(len(listed) - 12)}
     assert not wanted
     assert len(rows(codec, sliding=False)) == len(ARTICLES) < len(rows(codec))
+
+
+def test_ends_of_long_rows_are_read_more_often_than_their_middles() -> None:
+    generator = np.random.default_rng(1)
+    starts = Counter(row_start(9, generator) for _ in range(4000))
+    expected = np.full(10, 0.25 / 10) + np.eye(10)[0] * 0.5 + np.eye(10)[9] * 0.25
+    assert chisquare([starts[i] for i in range(10)], 4000 * expected).pvalue > 0.001
 
 
 def test_beginnings_are_beginnings(codec: Codec) -> None:

@@ -14,7 +14,7 @@ class ArticleOptions:
 
     The run lies in the folder `out` and ends after `steps` steps or `max_minutes`, whichever comes first; called again
     with the same settings, it goes on where it was stopped. window: tokens that are read at once, the model's own when
-    None. sliding: of an article longer than that a random part is read each time, else always its beginning.
+    None. sliding: of an article longer than that the beginning, the end or any part is read, else always the beginning.
     val_share: so much is held back where the articles themselves do not say by `split`; patience: so many validations
     in a row without a better one end the run. The defaults of the rate and its decay are for fine-tuning small models.
     """

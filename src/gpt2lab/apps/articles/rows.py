@@ -22,6 +22,9 @@ from gpt2lab.errors import DataError
 IGNORE = -100
 """The target of a position that has no loss, as in torch."""
 
+BEGINNINGS, ENDS = 0.5, 0.25
+"""Of rows that are too long, the shares of which the beginning, or the end, is read; of the rest any part is."""
+
 Pieces = Mapping[Field, Sequence[int]]
 Rows = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
@@ -90,11 +93,19 @@ class ArticleRows:
         generator = np.random.default_rng((self._seed, self._epoch, visit, 1))
         ids = arranged(self._pieces[self._visits[visit]], self._size, self._codec.padding, generator)
         spare = len(ids) - self._size
-        first = int(generator.integers(spare + 1)) if self._sliding and spare > 0 else 0
+        first = row_start(spare, generator) if self._sliding and spare > 0 else 0
         return [*self._codec.start, *ids[first : first + self._size]]
 
     def _shuffled(self) -> npt.NDArray[np.int64]:
         return np.random.default_rng((self._seed, self._epoch)).permutation(len(self._visits))
+
+
+def row_start(spare: int, generator: np.random.Generator) -> int:
+    """Return where to begin reading a row that is `spare` tokens too long: metadata stands at either end of it."""
+    kind = generator.random()
+    if kind < BEGINNINGS:
+        return 0
+    return spare if kind < BEGINNINGS + ENDS else int(generator.integers(spare + 1))
 
 
 def fixed_batches(pieces: Sequence[Pieces], codec: Codec, *, rows: int, window: int) -> list[Rows]:
