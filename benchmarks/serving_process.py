@@ -26,18 +26,20 @@ class ServerProcess:
     """A running server: `with ServerProcess(["--model", "gpt2"]) as server: server.url`. Leaving stops it."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
+        self._log = tempfile.NamedTemporaryFile()  # noqa: SIM115 - it lives as long as the process; a pipe would fill
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "gpt2lab", "serve", "--port", "0", *arguments],
-            stderr=subprocess.PIPE, text=True, cwd=ROOT,
-        )  # fmt: skip
-        assert self._process.stderr is not None
-        said: list[str] = []
-        for line in self._process.stderr:
-            said.append(line)
-            if found := re.search(r"serves .* at (http://\S+)", line):
-                self.url = found[1]
-                return
-        raise SystemExit("".join(said) or "the server said nothing")
+            [sys.executable, "-m", "gpt2lab", "serve", "--port", "0", *arguments], stderr=self._log, cwd=ROOT
+        )
+        until = time.monotonic() + _PATIENCE
+        while not (found := re.search(r"serves .* at (http://\S+)[^\n]*\n", self._said())):
+            if self._process.poll() is not None or time.monotonic() > until:
+                self._process.kill()
+                raise SystemExit(self._said() or "the server said nothing")
+            time.sleep(0.05)
+        self.url, self._introduction = found[1], found[0]
+
+    def _said(self) -> str:
+        return Path(self._log.name).read_text(encoding="utf-8", errors="replace")
 
     def __enter__(self) -> ServerProcess:
         return self
@@ -48,11 +50,11 @@ class ServerProcess:
         self.stop()
 
     def stop(self) -> str:
-        """Ask it to end when what runs is finished; return what it said on stderr meanwhile."""
+        """Ask it to end when what runs is finished; return what it has said on stderr since it began to serve."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-        _, said = self._process.communicate(timeout=_PATIENCE)
-        return said or ""
+        self._process.wait(_PATIENCE)
+        return self._said().partition(self._introduction)[2]
 
     def resident_bytes(self) -> int:
         """Return the memory it has to itself and shares with nobody's file: anonymous pages (Linux)."""
@@ -82,7 +84,7 @@ class TransformersServe:
         program = str(Path(sys.executable).with_name("transformers"))
         command = [program, "serve", str(model), "--device", "cpu", "--dtype", dtype]
         command += ["--host", "127.0.0.1", "--port", str(port), *(["--continuous-batching"] if batching else [])]
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+        self._log = tempfile.NamedTemporaryFile()  # noqa: SIM115 - it lives as long as the process
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads)}
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log, env=environment)
 
@@ -96,8 +98,8 @@ class TransformersServe:
                 time.sleep(0.2)
             if self._process.poll() is not None or time.monotonic() > until:
                 self.close()
-                self._log.seek(0)
-                raise WorkerError(f"transformers serve did not start: {self._log.read().decode()[-500:]}")
+                said = Path(self._log.name).read_text(encoding="utf-8", errors="replace")
+                raise WorkerError(f"transformers serve did not start: {said[-500:]}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -89,7 +89,7 @@ def test_a_link_gives_the_same_page_elsewhere(open_page, live: Live, lm: Languag
     assert lm.tokenizer is not None
     letters = [lm.tokenizer.encode(c)[0] for c in "the"]
     page = ready(open_page(at(live, ids=",".join(map(str, letters)), text="the")))
-    page.wait_for_function("location.search.includes('ids=')")
+    page.wait_for_function("() => location.search.includes('ids=')")
     listed = tokens_of(page)
     assert listed != tokens_of(ready(open_page(at(live, text="the"))))
     assert tokens_of(ready(open_page(page.url))) == listed
@@ -99,11 +99,11 @@ def test_typing_is_one_step_back(open_page, live: Live) -> None:
     page = ready(open_page(at(live, text="A")))
     page.locator("textarea").press("End")
     page.keyboard.type(" house", delay=20)
-    page.wait_for_function("location.search.includes('house')")
+    page.wait_for_function("() => location.search.includes('house')")
     ready(page)
     assert tokens_of(page)
     page.go_back()
-    page.wait_for_function("document.querySelector('textarea').value === 'A'")
+    page.wait_for_function("() => document.querySelector('textarea').value === 'A'")
 
 
 def test_a_click_asks_two_short_questions_and_nothing_twice(open_page, live: Live, watched) -> None:

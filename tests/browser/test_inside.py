@@ -78,9 +78,9 @@ def test_by_keyboard(open_page, live: Live) -> None:
     assert page.evaluate("document.activeElement.getAttribute('aria-pressed')") == "true"
     page.locator("textarea").fill("Another text.")
     page.keyboard.press("Control+Enter")
-    page.wait_for_function("document.querySelector('.tokens').innerText.includes('Another')")
+    page.wait_for_function("() => document.querySelector('.tokens').innerText.includes('Another')")
     page.go_back()
-    page.wait_for_function("document.querySelector('.tokens').innerText.includes('door')")
+    page.wait_for_function("() => document.querySelector('.tokens').innerText.includes('door')")
 
 
 @pytest.mark.parametrize("dark", [False, True])

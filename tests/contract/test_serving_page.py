@@ -28,7 +28,7 @@ def test_addresses_and_metrics_are_there() -> None:
         described = httpx2.get(f"{live.url}/openapi.json").json()["paths"]
         metrics = httpx2.get(f"{live.url}/metrics").text
     shown = re.findall(r"`(GET|POST) ([^`]+)`", section("Asking"))
-    assert {path for _, path in shown} | {"/v1/models/{name}"} == set(described) | {"/openapi.json"}
+    assert {path for _, path in shown} == set(described) | {"/openapi.json"}
     for method, path in shown:
         assert path == "/openapi.json" or method.lower() in described[path]
     for name in re.findall(r"`(gpt2lab_\w+)`", section("Metrics")):

@@ -40,7 +40,7 @@ def test_json_and_a_page_say_the_same(command, tmp_path: Path) -> None:
         (("",), "There is no text to look into; give at least one character."),
         ((TEXT, "--top", "21"), "--top = 21 must be a whole number from 1 to 20."),
         (("On and on it went. " * 80,), "at most 256 can be looked into at once."),
-        ((TEXT, "--html", "no/such/folder/page.html"), "No such folder"),
+        ((TEXT, "--html", "no/such/folder/page.html"), "no/such/folder does not exist."),
     ],
 )
 def test_mistakes(command, arguments: tuple[str, ...], sentence: str) -> None:

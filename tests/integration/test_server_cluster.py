@@ -20,7 +20,7 @@ def post(body, key="key"):
     headers = {"Content-Type": "application/json", "Authorization": "Bearer " + key}
     request = urllib.request.Request("http://127.0.0.1:%d/v1/completions" % PORT, json.dumps(body).encode(), headers)
     try:
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        with urllib.request.urlopen(request, timeout=300) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -43,14 +43,16 @@ if __name__ == "__main__":
         return deployment.replica_states.get("RUNNING", 0)
 
     said["few"] = replicas()
-    long = {"prompt": "On and on", "max_tokens": 4000, "min_tokens": 4000}
-    clients = [threading.Thread(target=post, args=(long,), daemon=True) for _ in range(6)]
+    long = {"prompt": "On and on", "max_tokens": 1500, "min_tokens": 1500}
+    clients = [threading.Thread(target=post, args=(long,), daemon=True) for _ in range(4)]
     for client in clients:
         client.start()
     until = time.monotonic() + 90
     while replicas() < 2 and time.monotonic() < until:
         time.sleep(0.2)
     said["many"] = replicas()
+    for client in clients:
+        client.join()
     said["again"] = post(asked)
     print("SAID " + json.dumps(said))
     serve.shutdown()
@@ -67,7 +69,7 @@ def test_replicas_answer_as_the_library_does_and_follow_the_queue(monkeypatch: p
         port = free.getsockname()[1]
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(port)], capture_output=True, text=True, timeout=400, check=False
+        [sys.executable, "-c", PROGRAM, str(port)], capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, done.stderr
     said = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("SAID ")).removeprefix("SAID "))

@@ -49,7 +49,7 @@ def checks() -> list:
 
 @schema.parametrize()
 @settings(
-    max_examples=25, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate),
+    max_examples=15, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate),
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 def test_requests_made_from_the_description(case, live: Live) -> None:

@@ -37,6 +37,12 @@ FAILURES: dict[int | str, dict[str, Any]] = {
     "5XX": {"model": schemas.FailureBody, "description": "The server cannot answer now."},
 }
 
+_FAILURE = {"application/json": {"schema": {"$ref": "#/components/schemas/FailureBody"}}}
+FAILURES_OF_TEXT: dict[int | str, dict[str, Any]] = {
+    status: {"description": said["description"], "content": _FAILURE} for status, said in FAILURES.items()
+}
+"""The same where the answer is no JSON, though the failure is."""
+
 STREAMED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The completion, or a stream of its pieces, each in the same shape.",
@@ -95,13 +101,14 @@ def create_app(
     _add_completions(app, pool, chosen)
     _add_models(app, pool)
     _add_reading(app, pool, chosen)
-    add_pages(app, pool, chosen, partial(_named, pool), FAILURES)
+    add_pages(app, pool, chosen, partial(_named, pool), FAILURES, FAILURES_OF_TEXT)
     metrics = Metrics(pool, (route.path for route in app.routes if isinstance(route, APIRoute)))
     app.state.metrics = metrics
     _add_state(app, metrics)
     folder = PAGES if pages is None else pages
     if folder.is_dir():
-        app.mount("/", StaticFiles(directory=folder, html=True))
+        # not mounted: a mount at / would answer the API's addresses when a request has the wrong method
+        app.router.default = StaticFiles(directory=folder, html=True)
     if chosen.cors:
         app.add_middleware(CORSMiddleware, allow_origins=list(chosen.cors), allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"])  # fmt: skip
@@ -183,7 +190,7 @@ def _add_state(app: FastAPI, metrics: Metrics) -> None:
         """Say that the server runs."""
         return {"status": "ok"}
 
-    @app.get("/metrics", response_class=PlainTextResponse, responses=FAILURES)
+    @app.get("/metrics", response_class=PlainTextResponse, responses=FAILURES_OF_TEXT)
     async def get_metrics() -> Any:
         """Return counts for Prometheus."""
         return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -55,7 +55,7 @@ def new_server(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:
     import uvicorn
 
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, date_header=True, lifespan="on",
+        app, log_config=None, log_level="error", access_log=False, server_header=False, date_header=True, lifespan="on",
         timeout_keep_alive=30, timeout_graceful_shutdown=int(settings.stop_seconds) or 1, backlog=512, ws="none",
     )  # fmt: skip
     return uvicorn.Server(config)

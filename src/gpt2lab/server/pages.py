@@ -111,8 +111,12 @@ def add_pages(
     settings: ServerSettings,
     named: Callable[[str | None], str],
     failures: dict[int | str, dict[str, Any]],
+    failures_of_text: dict[int | str, dict[str, Any]],
 ) -> None:
-    """Add what the pages ask for to `app`; `named` resolves a model's name, `failures` describe what may go wrong."""
+    """Add what the pages ask for to `app`; `named` resolves a model's name.
+
+    `failures` describe what may go wrong, `failures_of_text` the same where the answer is no JSON.
+    """
 
     @app.post("/api/tokens", response_model=schemas.TokensOfText, responses=failures)
     async def tokens_of_text(request: schemas.TokensRequest) -> Any:
@@ -132,7 +136,7 @@ def add_pages(
         async with pool.use(named(request.model)) as model:
             return JSONResponse(await inspect(request, model, settings))
 
-    @app.post("/api/inspect/page", response_class=HTMLResponse, responses=failures)
+    @app.post("/api/inspect/page", response_class=HTMLResponse, responses=failures_of_text)
     async def inside_to_keep(request: schemas.InspectRequest) -> Any:
         """Return the same as one page of HTML that needs nothing else."""
         async with pool.use(named(request.model)) as model:

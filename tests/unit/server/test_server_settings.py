@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from gpt2lab.errors import ConfigError
+from gpt2lab.errors import ConfigError, Gpt2labError
 from gpt2lab.server.hosting import address, open_socket
 from gpt2lab.server.models import named_sources
 from gpt2lab.server.settings import ServerSettings
@@ -29,7 +29,7 @@ from gpt2lab.server.settings import ServerSettings
     ],
 )
 def test_what_cannot_be(given: dict, message: str) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(Gpt2labError) as caught:
         ServerSettings(**given)
     assert message in str(caught.value)
 

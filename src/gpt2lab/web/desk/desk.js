@@ -20,7 +20,7 @@ const MOST_CHARACTERS = 20000; // of the text before the cursor; the model's win
 
 const $ = (id) => document.getElementById(id);
 const preset = new URLSearchParams(location.search).get("preset") === "story" ? "story" : "desk";
-const FIELDS = { preset: "desk", model: "", ...PRESETS[preset] };
+const FIELDS = { preset: "desk", model: "", seed: -1, ...PRESETS[preset] }; // a seed below 0 is none
 const state = { ...readAddress(FIELDS), preset };
 if (!UNTIL.includes(state.until)) state.until = "length";
 const made = new MadeText();
@@ -34,7 +34,7 @@ const offers = new Offers(editor, { accepted, closed: stop, others: suggest });
 // ---- the text -------------------------------------------------------------------------------------------------
 
 function changed() {
-  made.change(editor.text, byModel);
+  made.change(editor.text, editor.area.selectionStart, byModel);
   editor.draw(made.parts());
   keep(`draft.${preset}`, editor.text || null);
   const words = editor.text.match(/[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]|[\p{L}\p{N}'’-]+/gu) ?? [];
@@ -49,7 +49,7 @@ function stop() {
 }
 
 function request(prompt) {
-  return { model: state.model || undefined, prompt, max_tokens: state.length, temperature: state.temperature, top_p: state.top_p, top_k: state.top_k, stop: state.until === "line" ? ["\n"] : undefined };
+  return { model: state.model || undefined, prompt, max_tokens: state.length, temperature: state.temperature, top_p: state.top_p, top_k: state.top_k, seed: state.seed < 0 ? undefined : state.seed, stop: state.until === "line" ? ["\n"] : undefined };
 }
 
 // What is asked about is the text without blanks at its end: a word brings its own.

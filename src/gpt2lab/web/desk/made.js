@@ -6,15 +6,15 @@ export class MadeText {
     this.ranges = []; // [start, end) of what the model wrote, in order
   }
 
-  // Takes the text as it is now; what is new in it is the reader's, or the model's if `made`.
-  change(text, made = false) {
-    const shorter = Math.min(text.length, this.text.length);
+  // Takes the text as it is now, with the cursor behind what is new; that is the reader's, or the model's if `made`.
+  change(text, cursor, made = false) {
+    const moved = text.length - this.text.length;
+    const shorter = Math.max(0, Math.min(text.length, this.text.length, moved > 0 ? cursor - moved : cursor));
     let start = 0;
     while (start < shorter && text[start] === this.text[start]) start += 1;
     let same = 0;
-    while (same < shorter - start && text[text.length - 1 - same] === this.text[this.text.length - 1 - same]) same += 1;
+    while (same < Math.min(text.length, this.text.length) - start && text[text.length - 1 - same] === this.text[this.text.length - 1 - same]) same += 1;
     const oldEnd = this.text.length - same;
-    const moved = text.length - this.text.length;
     const ranges = [];
     for (const [from, to] of this.ranges) {
       if (from < start) ranges.push([from, Math.min(to, start)]);
