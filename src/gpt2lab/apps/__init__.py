@@ -1,1 +1,1 @@
-"""What is built on the language model: articles, detection, translation and the like; they do not know each other."""
+"""What language models are used for, each application in a package of its own; none knows another."""

@@ -17,6 +17,11 @@ COMMANDS = {
     "explore": "Choose the next token yourself, among the likeliest.",
     "serve": "Serve OpenAI's completions API and the pages over HTTP.",
     "score": "Measure how well a model expects a text, token by token.",
+    "translate": "Translate sentences, as the GPT-2 paper asked for it.",
+    "summarize": "Summarise a text, as the GPT-2 paper asked for it.",
+    "answer": "Answer questions, as the GPT-2 paper asked them.",
+    "choose": "Choose the likeliest of several texts.",
+    "features": "Turn texts into vectors, or find which are alike.",
     "inspect": "Look at what a model holds of a text: surprise, the logit lens, attention.",
     "eval": "Evaluate a model by the protocols in use.",
     "bias": "Measure what a model expects of groups of people.",
@@ -29,11 +34,13 @@ COMMANDS = {
     "train": "Train a model by a recipe, or go on with a run.",
     "finetune": "Train a model further on your own text.",
     "plot": "Draw the curves of training runs.",
+    "article": "Write news articles by metadata, or metadata by articles.",
 }
 """Name of each command -> the first line of its help; the command is the function (or app) of that name in the module
 of that name."""
 
 GROUPS = {
+    "article": ("generate", "train", "collect", "losses"),
     "detect": ("files", "build", "train", "report"),
     "tokenizer": ("train", "encode", "decode"),
 }

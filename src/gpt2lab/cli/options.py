@@ -93,6 +93,11 @@ Stop = Annotated[
     Option("--stop", metavar="TEXT", help="End before this text; may be given several times."),
 ]
 
+# --- of what asks by prompt
+
+ShowPrompt = Annotated[bool, Option("--show-prompt", help="Show what the model read too.")]
+JsonReply = Annotated[bool, Option("--json", help="A JSON object on a line for each reply.")]
+
 # --- of generate alone
 
 Prompt = Annotated[

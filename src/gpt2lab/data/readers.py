@@ -29,10 +29,15 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A piece of a source: its bytes, or its fields where reading had to take them apart. `place` is for messages."""
+    """A piece of a source: its bytes, or its fields where reading had to take them apart. `place` is for messages.
+
+    `url` and `fetched` say where a page of an archive came from and when ("20190424064330"), "" where nobody knows.
+    """
 
     place: str
     content: bytes | Mapping[str, Any]
+    url: str = ""
+    fetched: str = ""
 
 
 def read_records(source: Source, fields: Fields) -> Iterator[Record]:
@@ -151,7 +156,8 @@ def _warc(source: Source, f: IO[bytes], fields: Fields) -> Iterator[Record]:
     for number, record in enumerate(ArchiveIterator(stream, record_types=WarcRecordType.response), start=1):
         kind = (record.http_content_type or "").lower()
         if record.http_headers is not None and record.http_headers.status_code == 200 and "html" in kind:
-            yield Record(f"response {number}", record.reader.read())
+            url, fetched = (record.headers.get(name) or "" for name in ("WARC-Target-URI", "WARC-Date"))
+            yield Record(f"response {number}", record.reader.read(), url, "".join(filter(str.isdigit, fetched))[:14])
 
 
 class _Rejoined(io.RawIOBase):

@@ -19,6 +19,7 @@ from gpt2lab.evals.registry import chosen
 from gpt2lab.evals.requests import Answer, Generate, Request, Written
 from gpt2lab.evals.task import Provenance, Task
 from gpt2lab.files import sha256_of
+from gpt2lab.lm.prompts import dialogue_prompt
 from gpt2lab.metrics.answers import exact_match, f1, leave_one_out
 from gpt2lab.metrics.bootstrap import Row
 
@@ -92,10 +93,9 @@ class Coqa(Task[Conversation]):
     def prompt(self, document: Conversation, turn: int) -> str:
         """Return the text, the dialogue before a turn, its question, and "A:"."""
         gap = "\n\n" if self.settings.layout == "paragraphs" else "\n"
-        parts = [document.story, "\n\n"]
-        for question, answers in zip(document.questions[:turn], document.answers[:turn], strict=True):
-            parts.append(f"Q: {question}{gap}A: {answers[0]}{gap}")
-        return "".join([*parts, f"Q: {document.questions[turn]}{gap}A:"])
+        said = [answers[0] for answers in document.answers[:turn]]
+        turns = list(zip(document.questions[:turn], said, strict=True))
+        return dialogue_prompt(document.story, turns, document.questions[turn], gap=gap)
 
     def requests(self, document: Conversation) -> Sequence[Request]:
         """See `Task.requests`."""

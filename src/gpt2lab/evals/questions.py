@@ -1,7 +1,7 @@
 """Questions without a text to look in: Natural Questions and WebQuestions, and how well a model knows what it knows.
 
 Formats: NQ-open (Kwiatkowski et al. 2019; Lee et al. 2019) as its .jsonl file, WebQuestions (Berant et al. 2013) as a
-JSON list of qText and answers. The examples before a question are our own; the GPT-2 paper does not name its.
+JSON list of qText and answers. The prompt and its examples are lm/prompts.py's.
 """
 
 from __future__ import annotations
@@ -22,20 +22,10 @@ from gpt2lab.evals.registry import chosen
 from gpt2lab.evals.requests import Answer, Generate, Likely, LogLikelihood, Request, Written
 from gpt2lab.evals.task import Provenance, Task
 from gpt2lab.files import sha256_of
+from gpt2lab.lm.prompts import QUESTIONS as EXAMPLES
+from gpt2lab.lm.prompts import question_prompt
 from gpt2lab.metrics.answers import best, exact_match, exact_match_lm_eval, f1
 from gpt2lab.metrics.bootstrap import Row
-
-EXAMPLES = (
-    ("what is the largest planet of the solar system", "Jupiter"),
-    ("who painted the ceiling of the sistine chapel", "Michelangelo"),
-    ("how many strings does a violin have", "four"),
-    ("in which year did the berlin wall fall", "1989"),
-    ("what language is spoken in brazil", "Portuguese"),
-    ("which metal is liquid at room temperature", "mercury"),
-    ("who was the first president of the united states", "George Washington"),
-    ("where do penguins live", "the Southern Hemisphere"),
-)
-"""Questions and answers that may stand before the one that is asked."""
 
 CONFIDENT = {"top_1_percent": 0.01, "top_10_percent": 0.1}
 """Name of each figure of confidence -> the share of the questions that it looks at, those answered most confidently."""
@@ -123,8 +113,7 @@ class Questions(Task[Question]):
             return f"Question: {question}\nAnswer:"
         if self.settings.rule == "lm-eval":
             return f"Answer these questions:\n\nQ: {question}?\nA:"
-        shown = [f"Q: {q}?\nA: {a}\n\n" for q, a in EXAMPLES[: self.settings.shots]]
-        return "".join(shown) + f"Q: {question.rstrip().removesuffix('?')}?\nA:"
+        return question_prompt(EXAMPLES[: self.settings.shots], question)
 
     def requests(self, document: Question) -> Sequence[Request]:
         """See `Task.requests`."""

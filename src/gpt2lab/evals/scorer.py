@@ -35,6 +35,7 @@ from gpt2lab.evals.requests import (
 )
 from gpt2lab.evals.words import TokenKinds, likeliest_word, longest_context
 from gpt2lab.lm.model import LanguageModel
+from gpt2lab.lm.pairs import text_pairs
 from gpt2lab.tokenizer import Tokenizer
 
 _KEPT_AT_ONCE = 64  # answers between two writes
@@ -103,17 +104,12 @@ class Scorer:
 
     def pairs(self, requests: Sequence[LogLikelihood]) -> list[Pair]:
         """Return the token ids of contexts and continuations."""
-        contexts = [request.context.rstrip() for request in requests]
-        wholes = [request.context + request.continuation for request in requests]
-        encoded = self.tokenizer.encode_batch([*wholes, *contexts])
-        made = []
-        for request, whole, before in zip(requests, encoded, encoded[len(wholes) :], strict=False):
-            context, continuation = list(before), whole[len(before) :]
-            if request.bos or not context:  # nothing, or nothing but blanks, which belong to the continuation
-                context = [self.lm.bos_id(), *context]
-            if not continuation:
-                raise RequestError(f"There is nothing to measure behind {request.context[-40:]!r}.")
-            made.append(Pair(np.asarray(context, np.int32), np.asarray(continuation, np.int32)))
+        contexts, continuations = [r.context for r in requests], [r.continuation for r in requests]
+        made = text_pairs(self.tokenizer, self.lm.bos_id, contexts, continuations)
+        for i, request in enumerate(requests):
+            if request.bos and request.context.strip():  # nothing but blanks begins with it already
+                first = np.asarray([self.lm.bos_id()], np.int32)
+                made[i] = made[i]._replace(context=np.concatenate([first, made[i].context]))
         return made
 
     def _likely(self, requests: Sequence[LogLikelihood]) -> list[Likely]:

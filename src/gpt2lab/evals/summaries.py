@@ -22,10 +22,10 @@ from gpt2lab.evals.registry import chosen
 from gpt2lab.evals.requests import Answer, Generate, Request, Written
 from gpt2lab.evals.task import Provenance, Task
 from gpt2lab.files import sha256_of
+from gpt2lab.lm.prompts import HINT, summary_prompt
 from gpt2lab.metrics.bootstrap import Row
 from gpt2lab.metrics.texts import ROUGE, rouge, sentences
 
-HINT = "\nTL;DR:"
 FILES = ("cnn_dailymail_test.jsonl", "cnn_stories.tar.xz", "cnn_stories.tgz", "stories.tar.xz", "stories.tgz")
 HUB = HubData("abisee/cnn_dailymail", "3.0.0", "test")
 COUNT = 11_490
@@ -98,7 +98,7 @@ class Summaries(Task[Story]):
         """Return the article, cut to the first `words`, and the hint."""
         if self.settings.words:
             article = " ".join(article.split()[: self.settings.words])
-        return article.rstrip() + self.settings.hint
+        return summary_prompt(article, self.settings.hint)
 
     def requests(self, document: Story) -> Sequence[Request]:
         """See `Task.requests`."""

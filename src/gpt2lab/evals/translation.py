@@ -1,7 +1,7 @@
 """WMT14 English and French, both ways: the model sees a few pairs "sentence = translation", then a sentence and "=".
 
-After Radford et al. 2019, section 3.7: greedy decoding, the first generated sentence is the translation. The paper does
-not name its examples; ours are our own. Format: newstest2014's SGML files, as sacrebleu has them, or wmt/wmt14 of the
+After Radford et al. 2019, section 3.7: greedy decoding, the first generated sentence is the translation. The prompt
+and its examples are lm/prompts.py's. Format: newstest2014's SGML files, as sacrebleu has them, or wmt/wmt14 of the
 hub. BLEU is sacrebleu's, of cased and untokenized text.
 """
 
@@ -19,23 +19,10 @@ from gpt2lab.evals.registry import chosen
 from gpt2lab.evals.requests import Answer, Generate, Request, Written
 from gpt2lab.evals.task import Figure, Provenance, Task
 from gpt2lab.files import sha256_of
+from gpt2lab.lm.prompts import TRANSLATIONS as EXAMPLES
+from gpt2lab.lm.prompts import translation_prompt
 from gpt2lab.metrics.bootstrap import Row
 from gpt2lab.metrics.texts import bleu, bleu_counts, sentences
-
-EXAMPLES = (
-    ("The library opens at nine o'clock.", "La bibliothèque ouvre à neuf heures."),
-    ("She has been living in Lyon for ten years.", "Elle habite à Lyon depuis dix ans."),
-    ("The government has announced a new law.", "Le gouvernement a annoncé une nouvelle loi."),
-    ("I do not know where he put the keys.", "Je ne sais pas où il a mis les clés."),
-    (
-        "The price of bread rose by three percent last year.",
-        "Le prix du pain a augmenté de trois pour cent l'an dernier.",
-    ),
-    ("Children learn languages faster than adults.", "Les enfants apprennent les langues plus vite que les adultes."),
-    ("The train was late because of the snow.", "Le train était en retard à cause de la neige."),
-    ("We will meet again next week.", "Nous nous reverrons la semaine prochaine."),
-)
-"""Pairs in English and French that may stand before the sentence."""
 
 HUB = HubData("wmt/wmt14", "fr-en", "test")
 COUNT = 3003
@@ -118,7 +105,7 @@ class Translation(Task[Segment]):
         """Return the examples, the sentence and "="."""
         pairs = EXAMPLES[: self.settings.shots]
         shown = [(en, fr) if self._source == "en" else (fr, en) for en, fr in pairs]
-        return "".join(f"{source} = {target}\n" for source, target in shown) + f"{sentence} ="
+        return translation_prompt(shown, sentence)
 
     def requests(self, document: Segment) -> Sequence[Request]:
         """See `Task.requests`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ from gpt2lab.lm.stopping import TextStream
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.tokenizer import Tokenizer
 
-Pooling = Literal["mean", "last", "none"]
+Pooling = Literal["mean", "last", "weighted", "none"]
 
 
 class LanguageModel:
@@ -301,7 +301,8 @@ class LanguageModel:
         pooling: Pooling = "mean",
         token_ids: Sequence[int] | None = None,
     ) -> npt.NDArray[np.float32]:
-        """Return hidden states of a text: (n_embd,) pooled by "mean" or "last" token, (n, n_embd) with "none".
+        """Return hidden states of a text: (n_embd,) pooled by "mean", "last" token or "weighted" mean, whose weights
+        grow with the place, as later tokens know more (Muennighoff 2022, "SGPT"); (n, n_embd) with "none".
 
         `layer` counts as transformers' hidden_states do: 0 the embeddings, i the output of block i, -1 or n_layer the
         last one after the final layer norm. A text longer than the window is read in windows that overlap by half.
@@ -309,13 +310,17 @@ class LanguageModel:
         n_layer = self.config.n_layer
         if isinstance(layer, bool) or not isinstance(layer, int) or not -n_layer - 1 <= layer <= n_layer:
             raise RequestError(f"layer = {layer!r} must be a whole number from {-n_layer - 1} to {n_layer}.")
-        if pooling not in ("mean", "last", "none"):
-            raise RequestError(f"pooling = {pooling!r} is not one of 'mean', 'last', 'none'.")
+        if pooling not in get_args(Pooling):
+            raise RequestError(f"pooling = {pooling!r} is not one of {', '.join(map(repr, get_args(Pooling)))}.")
         ((_, ids),), _ = self._prompts(text, token_ids)
         states = drained(hidden_pieces(self.backend, ids, layer % (n_layer + 1)))
         if pooling == "none":
             return states
-        pooled: npt.NDArray[np.float32] = states[-1] if pooling == "last" else states.mean(axis=0, dtype=np.float64)
+        if pooling == "last":
+            last: npt.NDArray[np.float32] = states[-1]
+            return last
+        weights = np.arange(1, len(ids) + 1) if pooling == "weighted" else None
+        pooled: npt.NDArray[np.float32] = np.average(states.astype(np.float64), axis=0, weights=weights)
         return pooled.astype(np.float32)
 
     def inspect(

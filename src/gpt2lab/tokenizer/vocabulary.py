@@ -70,6 +70,18 @@ class Vocabulary:
         """The special tokens with their ids, in order of id."""
         return {t.content: t.id for t in sorted(self.added, key=lambda t: t.id) if t.special}
 
+    def with_special(self, names: Sequence[str], *, roles: Mapping[str, str] | None = None) -> Vocabulary:
+        """Return a vocabulary in which `names` are special tokens too, new ones with the next free ids in order.
+
+        `roles` go to who has none. Raises `TokenizerError` for a name that is an ordinary token.
+        """
+        known, special = self.token_ids(), self.special_tokens
+        if plain := [name for name in names if name in known and name not in special]:
+            raise TokenizerError(f"{plain[0]!r} is an ordinary token of this vocabulary already.")
+        new = [name for name in dict.fromkeys(names) if name not in known]
+        added = [*self.added, *(AddedToken(name, len(known) + i) for i, name in enumerate(new))]
+        return dataclasses.replace(self, added=added, roles={**(roles or {}), **self.roles})
+
 
 def _check_ids(vocab: Mapping[str, int], added: Collection[AddedToken]) -> None:
     if _ids_are_sound(vocab, added):
