@@ -23,7 +23,10 @@ def _require(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRecipe:
-    """The shape of a new model; the vocabulary is the corpus's. `dropout` is that of all three places."""
+    """The shape of a new model; the vocabulary is the corpus's. `dropout` is that of all three places.
+
+    `max_relative_position` distances between positions are told apart by relative attention; 0: none.
+    """
 
     n_positions: int = 1024
     n_embd: int = 768
@@ -34,6 +37,7 @@ class ModelRecipe:
     tie_word_embeddings: bool = True
     initializer_range: float = 0.02
     dropout: float = 0.0
+    max_relative_position: int = 0
 
     def config(self, *, vocab_size: int, end_of_text_id: int) -> GPT2Config:
         """Return the full configuration for a vocabulary. Raises `ConfigError` for an impossible shape."""
@@ -52,6 +56,7 @@ class ModelRecipe:
             resid_pdrop=self.dropout,
             embd_pdrop=self.dropout,
             attn_pdrop=self.dropout,
+            max_relative_position=self.max_relative_position,
         )
 
 
@@ -174,7 +179,11 @@ class LoopRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A whole run: the prepared corpus it reads (`data`), the folder it writes (`out`), and how."""
+    """A whole run: the prepared corpus it reads (`data`), the folder it writes (`out`), and how.
+
+    `task` is for what trains something else than a language model of text, such as `gpt2lab music train`: that checks
+    it. Its "kind" says whose it is.
+    """
 
     name: str
     data: str
@@ -184,6 +193,7 @@ class Recipe:
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
     schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
     train: LoopRecipe
+    task: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require(

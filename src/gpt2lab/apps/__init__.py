@@ -1,0 +1,1 @@
+"""Applications of language models. Each stands on what is below it; none knows another."""
