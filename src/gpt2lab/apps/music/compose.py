@@ -74,7 +74,9 @@ def compose(
     """
     music = vocabulary_of(lm.tokenizer)
     given = _beginning(wish, music)
-    budget = _rows(wish) * VOICES if music.is_grid else int(wish.seconds * EVENTS_PER_SECOND) + 300
+    budget = (
+        _rows(wish) * VOICES if music.is_grid else int(_length(wish) * EVENTS_PER_SECOND) + 300 + 4 * len(wish.melody)
+    )
     params = lm.defaults.replaced({**options, "seed": seed, "stop_ids": (music.end_id,), "max_new_tokens": budget})
     _refuse(params)
     params.check_ids(lm.config.vocab_size)
@@ -101,6 +103,11 @@ def _refuse(params: SamplingParams) -> None:
         raise RequestError("Music is sampled under rules, which beam search does not know; leave num_beams at 1.")
 
 
+def _length(wish: Wish) -> float:
+    """Return the seconds of a piece: a melody is never cut."""
+    return max(wish.seconds, duration(wish.melody))
+
+
 def _rows(wish: Wish) -> int:
     if wish.melody:
         return len(chorales.rows_of(wish.melody))
@@ -124,7 +131,7 @@ def _rule(wish: Wish, music: MusicVocabulary, given: Sequence[int], budget: int)
         fixed = soprano_of(chorales.rows_of(wish.melody)) if wish.melody else ()
         rule = ChoraleRule(music, rows=_rows(wish), given=fixed, may_end=wish.may_end)
     else:
-        steps = round(max(wish.seconds, duration(wish.melody)) * STEPS_PER_SECOND)
+        steps = round(_length(wish) * STEPS_PER_SECOND)
         begun = int(performance.steps_of(list(given), music).sum()) / STEPS_PER_SECOND
         melody = tuple(note for note in wish.melody if note.start >= begun)
         rule = PerformanceRule(music, steps=steps, budget=budget, melody=melody, may_end=wish.may_end)

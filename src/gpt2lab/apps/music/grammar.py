@@ -1,9 +1,9 @@
 """Which events may come next, so that whatever a model writes is music that can be played.
 
 In a performance a note is struck only while its pitch is silent, let go only while it sounds, and lasts a step at
-least; a velocity is followed by a note; when the time or the tokens come to an end, everything that sounds is let go and the
-piece ends. On a grid the voices follow each other and a piece ends behind a whole row. A given melody is kept to the
-event: its notes are forced when their time has come. Rules are `gpt2lab.engine.guided.Rule`s.
+least; a velocity is followed by a note; when the time or the tokens come to an end, everything that sounds is let go
+and the piece ends. On a grid the voices follow each other and a piece ends behind a whole row. A given melody is kept
+to the event: its notes are forced when their time has come. Rules are `gpt2lab.engine.guided.Rule`s.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ class PerformanceRule:
         """Return which tokens may come next."""
         mask = np.zeros(self._music.size, np.bool_)
         due = self._forced[0] if self._forced and self._forced[0].step <= self._now else None
-        if self._closing:
-            self._allow_closing(mask)
-        elif due is not None:
+        if due is not None:
             mask[self._next_of(due)] = True
+        elif self._closing:
+            self._allow_closing(mask)
         else:
             self._allow_free(mask)
         return mask
@@ -89,7 +89,8 @@ class PerformanceRule:
 
     @property
     def _closing(self) -> bool:
-        return self._now >= self._steps or self._left <= len(self._since) + 2
+        melody = 4 * len(self._forced) + (self._forced[-1].step - self._now) // MOST_STEPS + 1 if self._forced else 0
+        return self._now >= self._steps or self._left <= len(self._since) + 2 + melody
 
     def _strike(self, pitch: int) -> None:
         self._since[pitch] = self._now
@@ -115,15 +116,19 @@ class PerformanceRule:
         return self._music.first_on + place
 
     def _allow_closing(self, mask: Mask) -> None:
-        """Let everything go, then end."""
+        """Let everything go but the melody, which is played to its end; then end."""
         music = self._music
-        if not self._since:
-            mask[music.end_id] = True
-        elif any(since == self._now for since in self._since.values()):
+        others = self._since.keys() - self._kept
+        ripe = [pitch for pitch in others if self._since[pitch] < self._now]
+        if ripe:
+            for pitch in ripe:
+                mask[music.first_off + pitch - music.pitches.start] = True
+        elif self._forced:
+            mask[music.first_shift + min(MOST_STEPS, self._forced[0].step - self._now) - 1] = True
+        elif others:
             mask[music.first_shift] = True
         else:
-            for pitch in self._since:
-                mask[music.first_off + pitch - music.pitches.start] = True
+            mask[music.end_id] = True
 
     def _allow_free(self, mask: Mask) -> None:
         music, low = self._music, self._music.pitches.start
