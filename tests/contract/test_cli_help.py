@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gpt2lab.cli.app import COMMANDS, load_command
+from gpt2lab.cli.app import COMMANDS, GROUPS, load_command
 from gpt2lab.cli.reference import page
 
 ROOT = Path(__file__).parents[2]
-PARTS = [[name] for name in COMMANDS if name != "tokenizer"]
-PARTS += [["tokenizer", part] for part in ("train", "encode", "decode")]
+PARTS = [[name, *part] for name in COMMANDS for part in ([[p] for p in GROUPS[name]] if name in GROUPS else [[]])]
 
 
 def examples(out: str) -> list[str]:
@@ -43,7 +42,8 @@ def test_the_examples_are_command_lines(path: list[str], command) -> None:
         assert ours, line
         for _, name, *arguments in ours:
             parsed = load_command(name)
-            if name == "tokenizer":
+            if name in GROUPS:
+                assert set(parsed.commands) == set(GROUPS[name])
                 parsed, arguments = parsed.commands[arguments[0]], arguments[1:]
             with parsed.make_context(name, arguments):
                 pass

@@ -24,10 +24,17 @@ COMMANDS = {
     "prepare": "Turn text into a corpus of token ids to train on.",
     "train": "Train a model by a recipe, or go on with a run.",
     "finetune": "Train a model further on your own text.",
+    "music": "Learn music, continue it, accompany it, and hear it.",
     "plot": "Draw the curves of training runs.",
 }
 """Name of each command -> the first line of its help; the command is the function (or app) of that name in the module
 of that name."""
+
+GROUPS = {
+    "tokenizer": ("train", "encode", "decode"),
+    "music": ("encode", "decode", "train", "generate", "render", "report"),
+}
+"""Commands that have commands of their own: the module's `app` makes them."""
 
 SETTINGS: dict[str, Any] = {
     "help_option_names": ["-h", "--help"],
@@ -73,7 +80,7 @@ class Commands(TyperGroup):
 def load_command(name: str) -> Any:
     """Import a command and return it as the object that parses and runs it."""
     module = importlib.import_module(f"gpt2lab.cli.{name}")
-    if name == "tokenizer":
+    if name in GROUPS:
         return typer.main.get_command(module.app())
     app = new_app()
     app.command(name, epilog=module.EXAMPLES, context_settings=SETTINGS)(getattr(module, name))

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from gpt2lab.cli.app import COMMANDS, load_command
+from gpt2lab.cli.app import COMMANDS, GROUPS, load_command
 
 _INTRODUCTION = """\
 # The command line
@@ -33,8 +33,8 @@ def page() -> str:
     sections = [_INTRODUCTION]
     for name in COMMANDS:
         command = load_command(name)
-        if name == "tokenizer":
-            sections += [_section(f"{name} {part}", command.commands[part]) for part in ("train", "encode", "decode")]
+        if name in GROUPS:
+            sections += [_section(f"{name} {part}", command.commands[part]) for part in GROUPS[name]]
         else:
             sections.append(_section(name, command))
     return "\n".join(sections)

@@ -23,6 +23,7 @@ from torch import nn
 
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt import Transformer
+from gpt2lab.model.relative import BLOCK
 from gpt2lab.train.loss import CHUNK_BYTES
 from gpt2lab.train.recipe import Recipe
 
@@ -145,6 +146,11 @@ class _Step:
         return 2 if self.half else 4
 
     @property
+    def relative(self) -> bool:
+        """Whether attention is computed some queries at a time (model/relative.py)."""
+        return self.config.max_relative_position > 0
+
+    @property
     def ends(self) -> int:
         """What goes into the last norm, and with dropout the mask of the embeddings."""
         return self.tokens * 4 * self.config.n_embd * (2 if self.dropout else 1)
@@ -155,8 +161,11 @@ class _Step:
         config, c, e = self.config, self.config.n_embd, self.element
         inside = 8 * c + e * (6 * c + 2 * config.inner)  # x and x' in float32; ln_1, q k v, y, ln_2, c_fc, activation
         inside += 4 * config.n_head + 16  # attention's sums of exponentials, the means and deviations of the norms
+        pairs = config.n_head * self.window
         if self.dropout:  # masks; attention in float32 with its weights, their mask and what that leaves of them
-            inside += 2 * e * c + (12 - 3 * e) * c + 12 * config.n_head * self.window
+            inside += 2 * e * c + (12 - 3 * e) * c + (0 if self.relative else 12 * pairs)
+        if self.relative and self.window <= BLOCK:  # the weights, in float32 and as they are multiplied
+            inside += (4 + (2 if self.dropout else 1) * e) * pairs
         return self.tokens * inside + self.copies
 
     @property
@@ -165,12 +174,14 @@ class _Step:
         config, c, e = self.config, self.config.n_embd, self.element
         feed_forward = e * config.inner + 6 * c
         attention = 4 * config.n_head * self.window - 2 * e * config.inner - (e + 4) * c if self.dropout else 0
+        if self.relative:  # scores of some queries, skewed and not, their softmax, and the gradients of each
+            attention = (16 + 6 * e) * config.n_head * min(self.window, BLOCK)
         return self.tokens * max(feed_forward, attention)
 
     @property
     def attention_holes(self) -> int:
         """What matrices of all pairs of positions leave behind in a block and nothing smaller fills. Measured."""
-        if not self.dropout:
+        if not self.dropout or self.relative:
             return 0
         pairs = self.tokens * self.config.n_head * self.window
         return max(0, 10 * pairs - (self.block - 12 * pairs - self.copies))

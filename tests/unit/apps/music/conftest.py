@@ -1,38 +1,12 @@
-"""Random models of music, small enough that nothing they do takes long."""
+"""Random models of music, loaded."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from gpt2lab.apps.music.vocabulary import VOCABULARIES
-from gpt2lab.checkpoint import save_hf
 from gpt2lab.lm.model import LanguageModel
-from gpt2lab.model.config import GPT2Config
-
-
-def make_model(folder: Path, vocabulary: str, **shape: int) -> Path:
-    """Write a random model of a vocabulary whose opinions are strong and senseless."""
-    music = VOCABULARIES[vocabulary]
-    shape = {"n_positions": 64, "n_embd": 24, "n_layer": 2, "n_head": 2, **shape}
-    config = GPT2Config(vocab_size=music.size, bos_token_id=music.end_id, eos_token_id=music.end_id, **shape)
-    rng = np.random.default_rng(5)
-    tensors = {name: rng.normal(0, 0.25, s).astype(np.float32) for name, s in config.tensor_shapes().items()}
-    return save_hf(folder, config, tensors, music.tokenizer())
-
-
-@pytest.fixture(scope="session")
-def performer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a random model of performances."""
-    return make_model(tmp_path_factory.mktemp("music") / "performance", "performance")
-
-
-@pytest.fixture(scope="session")
-def chorister_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a random model of chorales."""
-    return make_model(tmp_path_factory.mktemp("music") / "chorales", "chorales")
 
 
 @pytest.fixture(scope="session")
