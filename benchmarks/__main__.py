@@ -59,6 +59,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--skip", type=words(), default=(), help="engines to leave out")
     parser.add_argument("--quick", action="store_true", help="two rounds of decode and prompt, no tuning, no scaling")
     parser.add_argument("--retune", action="store_true", help="try every engine's settings again")
+    parser.add_argument("--steady", type=float, default=4.0, help="seconds without gain that end an engine's warm-up")
     parser.add_argument("--patience", type=float, default=20.0, help="seconds for repeating a disturbed measurement")
     parser.add_argument("--lock", type=Path, help="file to lock around every measurement, to take turns with others")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "bench", help="folder for models and results")
@@ -109,19 +110,23 @@ def main() -> int:
 def measure(given: argparse.Namespace, engines: Sequence[Engine], place: Place, tuning: Tuning) -> dict[str, str]:
     """Compare outputs, tune, and measure every case; return what the comparison found."""
     quick = given.quick
-    turns = Turns(rounds=2 if quick else given.rounds, patience=0.0 if quick else given.patience, lock=given.lock)
+    turns = Turns(rounds=given.rounds, steady=given.steady, patience=given.patience, lock=given.lock)
+    if quick:
+        turns = replace(turns, rounds=2, steady=0.0, patience=0.0)
     groups: tuple[Group, ...] = tuple(g for g in given.groups if not quick or g in QUICK)
     say("Comparing outputs in fp32")
     findings = agreement(engines, given.sizes[0], place, tuning.choose, say)
     if not quick:
         say("Trying settings")
-        trials = replace(turns, rounds=2, patience=0.0)  # settings that differ by less than noise may as well be taken
+        trials = replace(
+            turns, rounds=2, steady=0.0, patience=0.0
+        )  # settings that differ by less than noise may as well be taken
         tuning.run(engines, given.sizes[0], place, trials, again=given.retune, say=say)
-    session = Session(place, turns, tuning.choose, say)
     store = Store(place.work / "results")
-    for case in workload.cases(groups, given.sizes, given.threads):
-        say(case.key)
-        store.save(session.run(case, entrants(case, engines)))
+    with Session(place, turns, tuning.choose, say) as session:
+        for case in workload.cases(groups, given.sizes, given.threads):
+            say(case.key)
+            store.save(session.run(case, entrants(case, engines)))
     return findings
 
 

@@ -20,12 +20,15 @@ How to read it:
 - Engines take turns, round after round, one at a time, each in a process of its own. A number is the median of the
   rounds; "ours to it" is the median of the ratios formed within each round, gpt2lab at the same width of weights over
   that engine, so that a machine whose speed drifts does not decide. Above 1 we are faster.
+- Before the first round, every engine works until some seconds have made it no faster.
+  What takes less than a second is done several times in a turn, and the median counts.
 - Tokens a second count the tokens after the first, over all rows of a batch; the first one's time is the prompt's case.
 - "Of the streaming limit" is the rate at which an engine reads its weights, each once a token, over the rate at which
   the same number of threads reads a buffer of that size in the fastest way found, in the same round.
-- "Of large products" is the rate of the operations that a prompt needs over that of torch's product of two large
-  square matrices of the same kind of number, in the same round: int8 for int8 and int4 weights, for bf16 the better of
-  bf16 and fp32.
+- "Of large products" is the rate of the operations of a forward pass, whoever may leave some out (gpt2lab computes of
+  the last layer only what the last position's logits need: 6 % less), over that of torch's product of two large square
+  matrices of the same kind of number, in the same round: int8 for int8 and int4 weights, for bf16 the better of bf16
+  and fp32.
 - Peak memory is the most that the process had in RAM, mapped files included, after loading and decoding one text.
 - A cold start is timed from the start of a process to its first token, with every file in the page cache and whatever
   an engine keeps between starts already there; prompts are ids, no tokenizer is loaded.

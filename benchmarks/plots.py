@@ -78,6 +78,7 @@ def _prompt_rate(result: Result) -> Callable[[str], Rounds]:
 def _scaling(results: Sequence[Result]) -> Any:
     """Lines of tokens a second over batch, context, threads and size."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     groups: Mapping[Group, list[Result]] = {g: report.of_group(results, g) for g in SCALING}
     shown = [group for group, found in groups.items() if len(found) > 1]
@@ -97,6 +98,9 @@ def _scaling(results: Sequence[Result]) -> Any:
         axes.set_title(f"tokens/s over {group}", fontsize=9, loc="left")
         axes.set_xticks(range(len(labels)), labels, fontsize=8)
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
         _light(axes)
     handles = {
         label: line for axes in figure.axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)

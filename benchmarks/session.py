@@ -1,5 +1,6 @@
 """One case with all its engines: starts their workers, lets them take turns, and returns what was seen.
 
+Workers stay for the cases of one group that differ in the batch or the context alone: they are warm already.
 The limits of the machine take turns too, so that an engine's part of a limit is formed within a round.
 """
 
@@ -61,6 +62,13 @@ class Session:
 
     def __init__(self, place: Place, turns: Turns, choose: Choose, say: Callable[[str], None]) -> None:
         self._place, self._turns, self._choose, self._say = place, turns, choose, say
+        self._workers = Workers(place)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._workers.close()
 
     def run(self, case: Case, engines: Sequence[Engine]) -> dict[str, Any]:
         """Measure a case; return it as the values that results are kept in (see benchmarks/results.py)."""
@@ -69,6 +77,7 @@ class Session:
         with ExitStack() as stack:
             asks: dict[str, Ask] = {}
             workers: dict[str, Worker] = {}
+            self._workers.only_for(case)
             for engine in engines:
                 name, settings = self._choose(engine, case.kind)
                 details[engine.name] = described(engine, name)
@@ -77,7 +86,7 @@ class Session:
                     if case.cold:
                         asks[engine.name] = self._cold(engine, case, arguments)
                         continue
-                    workers[engine.name] = worker = stack.enter_context(loaded(self._place, engine, arguments))
+                    workers[engine.name] = worker = self._workers.of(engine, arguments)
                     for call in ("version", "weight_bytes"):
                         details[engine.name][call] = worker.call(call).value
                 except (ConversionError, WorkerError) as error:
@@ -88,9 +97,12 @@ class Session:
                     asks[engine.name + SAMPLED] = decoding(worker, case, "samples")
             asks |= self._limits(stack, case, engines, details)
             samples, broken = self._turns.take(asks, self._tell) if asks else ([], {})
-            for name, worker in workers.items():
-                if name not in broken:
-                    details[name]["memory"] = worker.call("memory").value
+            for engine in engines:
+                name = engine.name
+                if name in broken or name in failed:
+                    self._workers.forget(engine)
+                elif name in workers:
+                    details[name]["memory"] = workers[name].call("memory").value
         return {
             "case": asdict(case),
             "failed": failed | broken,
@@ -143,6 +155,43 @@ class Session:
         return asks
 
 
+class Workers:
+    """The loaded engines of one group of cases, each under the settings it was last asked for with."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._group: tuple[str, str, int] | None = None
+        self._loaded: dict[str, tuple[Mapping[str, Any], Worker]] = {}
+
+    def only_for(self, case: Case) -> None:
+        """End all workers that another group, size of the model or number of threads has used."""
+        group = (case.group, case.size, case.threads)
+        if group != self._group or case.group == "decode":  # whose table has a column of memory, for one case
+            self.close()
+        self._group = group
+
+    def of(self, engine: Engine, arguments: Mapping[str, Any]) -> Worker:
+        """Return a worker that has loaded the engine with these arguments."""
+        known, worker = self._loaded.get(engine.name, (None, None))
+        if worker is not None and known == arguments:
+            return worker
+        self.forget(engine)
+        worker = load(self._place, engine, arguments)
+        self._loaded[engine.name] = (arguments, worker)
+        return worker
+
+    def forget(self, engine: Engine) -> None:
+        """End the engine's worker, if there is one."""
+        if engine.name in self._loaded:
+            self._loaded.pop(engine.name)[1].close()
+
+    def close(self) -> None:
+        """End all workers."""
+        for _, worker in self._loaded.values():
+            worker.close()
+        self._loaded.clear()
+
+
 def load_arguments(place: Place, engine: Engine, case: Case, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments with which an engine's worker loads; converts the model if need be."""
     model = place.model(engine, case.size)
@@ -152,9 +201,19 @@ def load_arguments(place: Place, engine: Engine, case: Case, settings: Mapping[s
 @contextmanager
 def loaded(place: Place, engine: Engine, arguments: Mapping[str, Any]) -> Iterator[Worker]:
     """Yield a worker that has loaded the engine; ends it afterwards."""
-    with Worker(TARGETS[engine.peer], place.log(engine.name)) as worker:
-        worker.call("load", timeout=_LOAD_TIMEOUT, **arguments)
+    with load(place, engine, arguments) as worker:
         yield worker
+
+
+def load(place: Place, engine: Engine, arguments: Mapping[str, Any]) -> Worker:
+    """Return a worker that has loaded the engine."""
+    worker = Worker(TARGETS[engine.peer], place.log(engine.name))
+    try:
+        worker.call("load", timeout=_LOAD_TIMEOUT, **arguments)
+    except WorkerError:
+        worker.close()
+        raise
+    return worker
 
 
 def described(engine: Engine, settings: str) -> dict[str, Any]:

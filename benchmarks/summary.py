@@ -46,7 +46,8 @@ def streaming_part(rate: Rounds, weight_bytes: int, bandwidth: Rounds) -> Spread
 def prompt_operations(config: GPT2Config, tokens: int) -> float:
     """Return the operations of a prompt up to its last position's logits; a product and a sum are two.
 
-    Attention counts the lower triangle only. Layer norms, GELU and softmax are left out: they are not products.
+    All positions count in all layers, though much of the last layer is needed of the last position alone. Attention
+    counts the lower triangle only. Layer norms, GELU and softmax are left out: they are not products.
     """
     width, inner = config.n_embd, config.inner
     weights = config.n_layer * (4 * width * width + 2 * width * inner)

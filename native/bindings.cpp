@@ -264,9 +264,9 @@ std::vector<T> from(const std::vector<T>& values, std::size_t first) {
 }
 
 Cache first_cache(const Model* model, const Cache* given) {
-  const CacheShape shape = model ? model->config().cache_shape() : CacheShape{0, 0, 0, false};
-  if (given && !(given->shape() == shape)) throw std::invalid_argument("The cache is that of a model of another shape.");
-  return given ? *given : Cache(shape);
+  Cache own = model ? model->new_cache() : Cache(CacheShape{0, 0, 0, false}, nullptr);
+  if (given && !(given->shape() == own.shape())) throw std::invalid_argument("The cache is that of a model of another shape.");
+  return given ? *given : own;
 }
 
 void bind_sequence(nb::module_& m) {
@@ -299,7 +299,7 @@ void bind_sequence(nb::module_& m) {
       .def("snapshot", [](Sequence& s) {
         const std::vector<int>& ids = s.ids();
         const auto first = ids.begin() + s.window_start();
-        return std::make_pair(nb::cast(to_numpy(std::vector<int>(first, first + s.cached()))), s.cached() > 0 ? Cache(s.cache()) : Cache(s.cache().shape()));
+        return std::make_pair(nb::cast(to_numpy(std::vector<int>(first, first + s.cached()))), s.cached() > 0 ? Cache(s.cache()) : s.cache().empty());
       })
       .def_prop_ro("cache_bytes", [](Sequence& s) { return s.cache().bytes(); })
       .def("accept", [](Sequence& s, const FloatRow& logits, const std::string& isa) {
@@ -345,7 +345,8 @@ void bind_model(nb::module_& m) {
       .def_prop_ro("packed", [](const Model& model) {
         return nb::ndarray<nb::numpy, const std::uint8_t>(reinterpret_cast<const std::uint8_t*>(model.arena().data()), {model.arena().size()}, nb::handle());
       }, nb::rv_policy::reference_internal)
-      .def("new_cache", [](const Model& model) { return Cache(model.config().cache_shape()); })
+      .def("new_cache", &Model::new_cache)
+      .def_prop_ro("waiting_pages", &Model::waiting_pages)
       .def("forward", &forward, "caches"_a, "ids"_a, "all"_a)
       .def("hidden", &hidden, "cache"_a, "ids"_a, "layer"_a)
       .def("score", &score, "cache"_a, "ids"_a, "targets"_a, "k"_a)

@@ -5,6 +5,32 @@
 
 namespace gpt2lab {
 
+std::shared_ptr<PagePool::Page> PagePool::take() {
+  std::unique_ptr<Page> page;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!waiting_.empty()) {
+      page = std::move(waiting_.back());
+      waiting_.pop_back();
+    }
+  }
+  if (!page) {
+    page = std::make_unique<Page>();
+    page->take(page_bytes_);
+  }
+  return {page.release(), [pool = shared_from_this()](Page* left) { pool->give(std::unique_ptr<Page>(left)); }};
+}
+
+void PagePool::give(std::unique_ptr<Page> page) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (waiting_.size() < kept_) waiting_.push_back(std::move(page));
+}
+
+std::size_t PagePool::waiting() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return waiting_.size();
+}
+
 std::vector<std::pair<std::uintptr_t, std::size_t>> Cache::pages() const {
   std::vector<std::pair<std::uintptr_t, std::size_t>> out;
   for (const auto& page : pages_) out.emplace_back(reinterpret_cast<std::uintptr_t>(page.get()), bytes() / pages_.size());
@@ -24,12 +50,10 @@ void Cache::extend(int count) {
   const std::size_t needed = static_cast<std::size_t>(round_up(length_, kPage) / kPage);
   for (std::size_t i = first; i < needed; ++i) {
     if (i >= pages_.size()) {
-      pages_.push_back(std::make_shared<Page>());
-      pages_.back()->take(shape_.page_bytes());
+      pages_.push_back(pool_->take());
       table_.push_back(pages_.back()->data());
     } else if (pages_[i].use_count() > 1) {
-      auto own = std::make_shared<Page>();
-      own->take(shape_.page_bytes());
+      auto own = pool_->take();
       std::memcpy(own->data(), pages_[i]->data(), own->size());
       pages_[i] = std::move(own);
       table_[i] = pages_[i]->data();

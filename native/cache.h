@@ -1,11 +1,13 @@
 // Keys and values of one sequence, in pages that several sequences may share.
 //
-// A fork shares every page; a page is copied when one of its owners writes to it. Knows nothing of tokens.
+// A fork shares every page; a page is copied when one of its owners writes to it. Pages that are let go of wait for the next
+// text: a fresh one costs the system more time than the model takes to fill it. Knows nothing of tokens.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -31,12 +33,33 @@ struct CacheShape {
   std::ptrdiff_t value_offset(int layer, int head) const { return key_offset(layer, head) + static_cast<std::ptrdiff_t>(key_depth()) * kPage; }
 };
 
+// Where the caches of a model take their pages from. Pages may outlive it; any thread may take them and let go of them.
+class PagePool : public std::enable_shared_from_this<PagePool> {
+ public:
+  using Page = Array<std::byte>;
+
+  // `kept`: how many pages that nobody uses may wait.
+  PagePool(std::size_t page_bytes, std::size_t kept) : page_bytes_(page_bytes), kept_(kept) {}
+
+  // A page with whatever its last user left in it.
+  std::shared_ptr<Page> take();
+  std::size_t waiting() const;
+
+ private:
+  void give(std::unique_ptr<Page> page);
+
+  const std::size_t page_bytes_, kept_;
+  mutable std::mutex mutex_;
+  std::vector<std::unique_ptr<Page>> waiting_;
+};
+
 class Cache {
  public:
-  explicit Cache(CacheShape shape) : shape_(shape) {}
+  Cache(CacheShape shape, std::shared_ptr<PagePool> pool) : shape_(shape), pool_(std::move(pool)) {}
 
   int length() const { return length_; }
   const CacheShape& shape() const { return shape_; }
+  Cache empty() const { return Cache(shape_, pool_); }
   std::size_t bytes() const { return pages_.size() * shape_.page_bytes(); }
 
   // Address and bytes of each page; forks name the pages that they share alike.
@@ -54,9 +77,10 @@ class Cache {
   const void* const* page_table() const { return table_.data(); }
 
  private:
-  using Page = Array<std::byte>;
+  using Page = PagePool::Page;
 
   CacheShape shape_;
+  std::shared_ptr<PagePool> pool_;
   int length_ = 0;
   std::vector<std::shared_ptr<Page>> pages_;
   std::vector<void*> table_;

@@ -13,8 +13,10 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 constexpr int kChunkRows = 512;   // tokens computed together; bounds the scratch memory of a prompt of any length
 constexpr double kRowCost = 0.25; // of one more row in a step, over that of the weights which all rows share; guides guessing alone
-constexpr int kFewForwards = 64;     // after which weights are worth a copy on huge pages
+constexpr int kFewForwards = 64;  // after which weights are worth a copy on huge pages,
+constexpr int kFewRows = 16;      // each of no more rows: with more, products take longer than reading what they multiply,
 constexpr double kMovingShare = 0.1;  // of the time that a model works, for making it: new memory can be slow to come by
+constexpr std::size_t kKeptPageBytes = std::size_t{64} << 20;  // of cache pages nobody uses; at least one text's whole window
 constexpr int kRowsAhead = 6;    // of a prompt's queries, keys and values, asked for before they are needed
 constexpr int kPrivateRows = 4;   // up to here every thread normalises all rows for itself, which saves a barrier
 
@@ -22,6 +24,9 @@ constexpr int kPrivateRows = 4;   // up to here every thread normalises all rows
 
 Model::Model(ModelConfig config, const Kernels& kernels, int threads, const std::byte* packed)
     : config_(std::move(config)), kernels_(kernels), team_(threads) {
+  const std::size_t page_bytes = config_.cache_shape().page_bytes();
+  const std::size_t window = static_cast<std::size_t>(round_up(config_.n_positions, kPage) / kPage);
+  cache_pages_ = std::make_shared<PagePool>(page_bytes, std::max(window, kKeptPageBytes / page_bytes));
   lay_out();
   if (packed) arena_.adopt(packed);
   else arena_.allocate();
@@ -169,7 +174,7 @@ void Model::forward(const std::vector<Span>& spans, const LogitsSink& sink, Hidd
     reserve(chunk.rows(), static_cast<int>(chunk.wanted.size()));
     team_.run([&](int rank) { run_chunk(rank, chunk, spans, sink, hidden); });
   }
-  settle(seconds_since(started));
+  if (done <= kFewRows) settle(seconds_since(started));
 }
 
 // Moves some of the weights from a mapped file to huge pages, once it is clear that the model is here to work.
@@ -188,18 +193,36 @@ void Model::run_chunk(int rank, const Chunk& chunk, const std::vector<Span>& spa
   const int m = chunk.rows();
   embed(rank, chunk);
   tap(rank, chunk, hidden, 0);
+  const auto wanted = static_cast<int>(chunk.wanted.size());
+  const bool few = wanted < m && hidden.layer != config_.n_layer;
   for (int l = 0; l < config_.n_layer; ++l) {
     const Layer& layer = layers_[static_cast<std::size_t>(l)];
     const std::ptrdiff_t width = layer.attn_proj.stride();
     product(rank, layer.c_attn, prepare(rank, x_.data(), width, m, nullptr, &layer.ln_1, layer.c_attn), m, qkv_.data(), Activation::none, false);
-    attention(rank, l, chunk, spans);
-    product(rank, layer.attn_proj, prepare(rank, mixed_.data(), width, m, nullptr, nullptr, layer.attn_proj), m, x_.data(), Activation::none, true);
-    product(rank, layer.c_fc, prepare(rank, x_.data(), width, m, nullptr, &layer.ln_2, layer.c_fc), m, inner_.data(), config_.activation, false);
-    product(rank, layer.mlp_proj, prepare(rank, inner_.data(), layer.c_fc.stride(), m, nullptr, nullptr, layer.mlp_proj), m, x_.data(), Activation::none, true);
+    // What the last layer makes of a row, but for its key and its value, serves that row's logits alone. Where few rows' are
+    // wanted, only those go on, as the first ones.
+    const bool fewer = few && l + 1 == config_.n_layer;
+    if (fewer && rank == 0) gather(chunk);
+    attention(rank, l, chunk, spans, fewer);
+    if (fewer && wanted == 0) return;
+    const int rows = fewer ? wanted : m;
+    const int* pick = fewer ? chunk.wanted.data() : nullptr;
+    product(rank, layer.attn_proj, prepare(rank, mixed_.data(), width, rows, pick, nullptr, layer.attn_proj), rows, x_.data(), Activation::none, true);
+    product(rank, layer.c_fc, prepare(rank, x_.data(), width, rows, nullptr, &layer.ln_2, layer.c_fc), rows, inner_.data(), config_.activation, false);
+    product(rank, layer.mlp_proj, prepare(rank, inner_.data(), layer.c_fc.stride(), rows, nullptr, nullptr, layer.mlp_proj), rows, x_.data(), Activation::none, true);
     if (l + 1 < config_.n_layer) tap(rank, chunk, hidden, l + 1);
   }
   tap(rank, chunk, hidden, config_.n_layer);
-  if (!chunk.wanted.empty()) logits(rank, chunk, sink);
+  if (wanted > 0) logits(rank, chunk, few ? nullptr : chunk.wanted.data(), sink);
+}
+
+// Puts the rows whose logits are wanted first.
+void Model::gather(const Chunk& chunk) {
+  const std::ptrdiff_t width = layers_.front().attn_proj.stride();
+  for (std::size_t i = 0; i < chunk.wanted.size(); ++i) {  // which are in order, so that none is overwritten before its turn
+    const float* row = x_.data() + chunk.wanted[i] * width;
+    std::copy(row, row + width, x_.data() + static_cast<std::ptrdiff_t>(i) * width);
+  }
 }
 
 void Model::embed(int rank, const Chunk& chunk) {
@@ -224,7 +247,7 @@ void Model::normalize(const Norm& norm, const float* x, float* y) const {
 // Rows ready for `next`: picked, normalised and rounded as asked. Threads share the work and meet, or each does it all.
 Inputs Model::prepare(int rank, const float* source, std::ptrdiff_t stride, int m, const int* pick, const Norm* norm, const Linear& next) {
   const bool rounded = config_.precision != Precision::fp32;
-  if (!norm && !rounded) return {source, stride, nullptr, {}};
+  if (!norm && !rounded && !pick) return {source, stride, nullptr, {}};
   const bool alone = m <= kPrivateRows;
   Scratch& scratch = alone ? private_[static_cast<std::size_t>(rank)] : shared_;
   const auto ready = [&](int first, int last) {
@@ -236,6 +259,7 @@ Inputs Model::prepare(int rank, const float* source, std::ptrdiff_t stride, int 
         row = y;
       }
       if (rounded) next.prepare(kernels_, row, scratch.rows, r);
+      else if (!norm) std::copy(row, row + stride, scratch.normed.data() + r * stride);
     }
   };
   if (alone) ready(0, m);
@@ -247,17 +271,19 @@ void Model::product(int rank, const Linear& linear, const Inputs& inputs, int m,
   team_.divide(rank, linear.panels(), [&](int first, int last) { linear.apply(arena_, kernels_, inputs, m, y, activation, add, first, last); });
 }
 
-void Model::attention(int rank, int layer, const Chunk& chunk, const std::vector<Span>& spans) {
+void Model::attention(int rank, int layer, const Chunk& chunk, const std::vector<Span>& spans, bool only_wanted) {
   team_.divide(rank, static_cast<int>(chunk.pieces.size()) * config_.n_head, [&](int first, int last) {
     for (int task = first; task < last; ++task) {
       const Piece& piece = chunk.pieces[static_cast<std::size_t>(task / config_.n_head)];
-      attention(rank, layer, task % config_.n_head, piece, *spans[static_cast<std::size_t>(piece.span)].cache);
+      const Span& span = spans[static_cast<std::size_t>(piece.span)];
+      const int asked = only_wanted ? std::clamp(span.count - span.wanted - piece.offset, 0, piece.count) : 0;
+      attention(rank, layer, task % config_.n_head, piece, asked, *span.cache);
     }
   });
 }
 
-// One head of one piece: stores its keys and values, then answers its queries.
-void Model::attention(int rank, int layer, int head, const Piece& piece, Cache& cache) {
+// One head of one piece: stores its keys and values, then answers its queries from `asked` on.
+void Model::attention(int rank, int layer, int head, const Piece& piece, int asked, Cache& cache) {
   const int c = config_.n_embd, head_dim = config_.head_dim();
   const CacheShape shape = config_.cache_shape();
   const std::ptrdiff_t qkv_stride = layers_.front().c_attn.stride(), width = layers_.front().attn_proj.stride();
@@ -269,10 +295,11 @@ void Model::attention(int rank, int layer, int head, const Piece& piece, Cache& 
         for (int part = 0; part < 3; ++part) __builtin_prefetch(row + kRowsAhead * qkv_stride + part * c + d);
     cache.write(kernels_, layer, head, piece.position + i, row + c, row + 2 * c, rounded_[static_cast<std::size_t>(rank)].data());
   }
+  if (asked == piece.count) return;
   const auto attend = shape.bf16 ? kernels_.attend_bf16 : kernels_.attend_f32;
   const std::vector<Linear>& relative = layers_[static_cast<std::size_t>(layer)].relative;
   const int step = relative.empty() ? piece.count : kQueryRows;
-  for (int i = 0; i < piece.count; i += step) {
+  for (int i = asked; i < piece.count; i += step) {
     const int count = std::min(step, piece.count - i);
     if (!relative.empty()) relate(rank, relative[static_cast<std::size_t>(head)], queries + i * qkv_stride, count, piece.position + i);
     attend({queries + i * qkv_stride, qkv_stride, count, cache.page_table(), shape.key_offset(layer, head), shape.value_offset(layer, head),
@@ -299,9 +326,10 @@ void Model::relate(int rank, const Linear& relative, const float* queries, int c
   }
 }
 
-void Model::logits(int rank, const Chunk& chunk, const LogitsSink& sink) {
+// Of the rows that `pick` names, or the first ones where it names none.
+void Model::logits(int rank, const Chunk& chunk, const int* pick, const LogitsSink& sink) {
   const auto count = static_cast<int>(chunk.wanted.size());
-  product(rank, head_, prepare(rank, x_.data(), layers_.front().attn_proj.stride(), count, chunk.wanted.data(), &ln_f_, head_), count, logits_.data(), Activation::none, false);
+  product(rank, head_, prepare(rank, x_.data(), layers_.front().attn_proj.stride(), count, pick, &ln_f_, head_), count, logits_.data(), Activation::none, false);
   sink(rank, team_.size(), count, chunk.wanted_id.data(), logits_.data(), head_.stride());
 }
 

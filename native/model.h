@@ -60,6 +60,8 @@ class Model {
   const ModelConfig& config() const { return config_; }
   const Kernels& kernels() const { return kernels_; }
   int threads() const { return team_.size(); }
+  Cache new_cache() const { return Cache(config_.cache_shape(), cache_pages_); }
+  std::size_t waiting_pages() const { return cache_pages_->waiting(); }
   const Arena& arena() const { return arena_; }
   std::size_t weight_bytes() const;  // read by one step of decoding
 
@@ -110,10 +112,11 @@ class Model {
   void settle(double worked);
   void run_chunk(int rank, const Chunk& chunk, const std::vector<Span>& spans, const LogitsSink& sink, Hidden hidden);
   void embed(int rank, const Chunk& chunk);
-  void attention(int rank, int layer, const Chunk& chunk, const std::vector<Span>& spans);
-  void attention(int rank, int layer, int head, const Piece& piece, Cache& cache);
+  void gather(const Chunk& chunk);
+  void attention(int rank, int layer, const Chunk& chunk, const std::vector<Span>& spans, bool only_wanted);
+  void attention(int rank, int layer, int head, const Piece& piece, int asked, Cache& cache);
   void relate(int rank, const Linear& relative, const float* queries, int count, int position);
-  void logits(int rank, const Chunk& chunk, const LogitsSink& sink);
+  void logits(int rank, const Chunk& chunk, const int* pick, const LogitsSink& sink);
   Inputs prepare(int rank, const float* source, std::ptrdiff_t stride, int m, const int* pick, const Norm* norm, const Linear& next);
   void product(int rank, const Linear& linear, const Inputs& inputs, int m, float* y, Activation activation, bool add);
   void tap(int rank, const Chunk& chunk, Hidden hidden, int layer);
@@ -126,6 +129,7 @@ class Model {
   const Kernels& kernels_;
   Team team_;
   std::mutex mutex_;  // one forward at a time
+  std::shared_ptr<PagePool> cache_pages_;
 
   Arena arena_;
   HugePages pages_;   // of an arena that is another's

@@ -125,7 +125,7 @@ def test_sampling_is_ours_alone_and_scaling_is_for_few() -> None:
 
 
 def replying(value: Any = None) -> Any:
-    return lambda seed: Reply(value if value is not None else seed, 0.1, 0.1)
+    return lambda seed: Reply(value if value is not None else seed, 1.0, 0.1)
 
 
 @pytest.fixture
@@ -144,11 +144,11 @@ def test_everyone_has_a_turn_a_round_and_nobody_is_always_first() -> None:
     def ask(name: str) -> Any:
         def measure(seed: int) -> Reply:
             order.append(name)
-            return Reply(seed, 0.1, 0.1)
+            return Reply(seed, 1.0, 0.1)
 
         return measure
 
-    samples, failed = Turns(rounds=2).take({name: ask(name) for name in "abc"})
+    samples, failed = Turns(rounds=2, steady=0.0).take({name: ask(name) for name in "abc"})
     assert "".join(order) == "abc" + "bca" + "cab"
     assert [(s.entrant, s.round) for s in samples] == [(n, 1) for n in "bca"] + [(n, 2) for n in "cab"]
     assert {s.reply.value for s in samples} == {1000, 2000}
@@ -160,20 +160,49 @@ def test_who_fails_is_left_out_with_what_it_did_before() -> None:
     def failing(seed: int) -> Reply:
         if seed >= 2000:
             raise WorkerError("out of memory")
-        return Reply(seed, 0.1, 0.1)
+        return Reply(seed, 1.0, 0.1)
 
-    samples, failed = Turns(rounds=3).take({"good": replying(), "bad": failing})
+    samples, failed = Turns(rounds=3, steady=0.0).take({"good": replying(), "bad": failing})
     assert [s.entrant for s in samples] == ["good"] * 3
     assert failed == {"bad": "out of memory"}
 
 
 def test_a_disturbed_measurement_is_repeated_and_the_least_disturbed_counts(quiet: list[float], tmp_path: Path) -> None:
-    quiet += [0.9, 0.3, 0.1, 0.01]  # warm-up, then three attempts
-    samples, _ = Turns(rounds=1, lock=tmp_path / "lock").take({"one": replying()})
-    assert [(s.reply.value, s.others) for s in samples] == [(1002, 0.01)]
-    quiet += [0.0, 0.3]
-    samples, _ = Turns(rounds=1, patience=0.0).take({"one": replying()})
+    quiet += [0.3, 0.1, 0.01]
+    samples, _ = Turns(rounds=1, steady=0.0, lock=tmp_path / "lock").take({"one": replying()})
+    assert [(s.reply.value, s.others) for s in samples] == [(1018, 0.01)]
+    quiet += [0.3]
+    samples, _ = Turns(rounds=1, steady=0.0, patience=0.0).take({"one": replying()})
     assert [(s.reply.value, s.others) for s in samples] == [(1000, 0.3)]
+
+
+@pytest.mark.usefixtures("quiet")
+def test_what_is_short_is_measured_until_a_second_is_full_and_the_median_counts() -> None:
+    seconds = iter([0.3, 0.2, 0.4, 0.25])
+    samples, _ = Turns(rounds=1, steady=0.0).take(
+        {"one": lambda seed: Reply(seed, next(seconds) if seed > 0 else 1.0, 0.1)}
+    )
+    assert [(s.reply.value, s.reply.seconds) for s in samples] == [(1000, 0.3)]
+    samples, _ = Turns(rounds=1, steady=0.0).take({"one": lambda seed: Reply(seed, 0.001, 0.1)})
+    assert len(samples) == 1
+
+
+@pytest.mark.usefixtures("quiet")
+def test_an_entrant_warms_up_until_it_gets_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(rounds.time, "monotonic", lambda: clock[0])
+    asked: list[int] = []
+
+    def ask(seed: int) -> Reply:
+        asked.append(seed)
+        clock[0] += 1.0
+        return Reply(seed, max(10.0 - len(asked), 5.0), 0.1)  # the fifth is as fast as it gets
+
+    Turns(rounds=1, steady=3.0).take({"one": ask})
+    assert asked == [-1, -2, -3, -4, -5, -6, -7, -8, 1000]
+    asked.clear()
+    Turns(rounds=1, steady=3.0, longest=2.0).take({"one": ask})
+    assert asked == [-1, -2, 1000]
 
 
 def test_our_own_work_is_not_others() -> None:

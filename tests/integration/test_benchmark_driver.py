@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from benchmarks.engines import Engine
 from benchmarks.peers import TARGETS
 from benchmarks.results import Store
 from benchmarks.rounds import Turns
-from benchmarks.session import Place, Session
+from benchmarks.session import Choose, Place, Session, Workers, load_arguments
 from benchmarks.tuning import Tuning
 from benchmarks.workload import Case
 from gpt2lab.model.config import GPT2Config
@@ -29,7 +29,7 @@ from gpt2lab.tokenizer import Tokenizer
 
 HERE = Path(__file__).parent
 FAKE, OURS, SILENT = Engine("fake", "fp32"), Engine("gpt2lab", "fp32"), Engine("silent", "fp32")
-ONE_ROUND = Turns(rounds=1, tolerance=1.0)
+ONE_ROUND = Turns(rounds=1, steady=0.0, tolerance=1.0)
 CASE = Case(group="decode", new=5)
 
 
@@ -56,6 +56,11 @@ def plain(engine: Engine, kind: str) -> tuple[str, Mapping[str, Any]]:
 
 def ignore(_: object) -> None:
     pass
+
+
+def measured(place: Place, case: Case, engines: Sequence[Engine], choose: Choose = plain) -> dict[str, Any]:
+    with Session(place, ONE_ROUND, choose, ignore) as one:
+        return one.run(case, engines)
 
 
 def started(tmp_path: Path, name: str) -> Worker:
@@ -100,7 +105,7 @@ def test_a_worker_that_dies_or_hangs_is_an_error(tmp_path: Path) -> None:
 
 def test_a_session_keeps_times_details_and_failures(place: Place) -> None:
     engines = [OURS, Engine("gpt2lab", "int8"), FAKE, Engine("fake", "int8")]
-    values = Session(place, ONE_ROUND, plain, ignore).run(CASE, engines)
+    values = measured(place, CASE, engines)
     engine_samples = [sample for sample in values["samples"] if not sample["entrant"].startswith("limit")]
     assert {sample["entrant"]: sample["seconds"] for sample in engine_samples} == {
         "gpt2lab fp32": 2.25,
@@ -126,16 +131,33 @@ def test_a_session_keeps_times_details_and_failures(place: Place) -> None:
 
 def test_a_cold_start_is_timed_from_outside(place: Place) -> None:
     cold = Case(group="cold", new=1, cold=True)
-    values = Session(place, ONE_ROUND, plain, ignore).run(cold, [OURS])
+    values = measured(place, cold, [OURS])
     (sample,) = values["samples"]
     assert sample["seconds"] > 0
     assert sample["seconds"] != 2.25  # not what the engine says itself
 
 
 def test_what_cannot_be_loaded_is_left_out(place: Place) -> None:
-    values = Session(place, ONE_ROUND, lambda *_: ("broken", {"speed": 0}), ignore).run(CASE, [FAKE])
+    values = measured(place, CASE, [FAKE], lambda *_: ("broken", {"speed": 0}))
     assert values["samples"] == []
     assert "cannot be loaded like this" in values["failed"]["Fake fp32"]
+
+
+def test_a_worker_stays_for_its_group_and_its_settings(place: Place) -> None:
+    workers = Workers(place)
+
+    def asked(case: Case, speed: int) -> Worker:
+        workers.only_for(case)
+        return workers.of(OURS, load_arguments(place, OURS, case, {"speed": speed}))
+
+    one, other = Case(group="batch"), Case(group="batch", batch=8)
+    first = asked(one, 1)
+    assert asked(other, 1) is first
+    second = asked(other, 2)
+    with pytest.raises(ValueError, match="closed"):
+        first.call("version")
+    assert asked(Case(group="context"), 2) is not second
+    workers.close()
 
 
 def test_tuning_takes_the_fastest_settings_and_remembers(place: Place) -> None:

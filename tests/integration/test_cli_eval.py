@@ -76,6 +76,17 @@ def test_columns_without_data_are_left_out_and_named(evaluated: Any, tmp_path: P
     assert "There is nothing to evaluate: The data of lambada are not here" in nothing.err
 
 
+def test_a_file_under_another_name(evaluated: Any, folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "mine.txt"
+    other.write_bytes((folder / "ptb" / "ptb.test.txt").read_bytes().replace(b"cat", b"dog"))
+    done = evaluated("--tasks", "ptb", "--source", f"ptb={other}", "--json")
+    assert done.code == 0, done.err
+    (result,) = json.loads(done.out)["results"]
+    assert result["data"]["source"] == str(other)
+    (usual,) = json.loads(evaluated("--tasks", "ptb", "--json").out)["results"]
+    assert usual["data"]["sha256"] != result["data"]["sha256"]
+
+
 def test_the_list_needs_no_model(command: Any) -> None:
     done = command("eval", "--list")
     assert done.code == 0
@@ -110,6 +121,9 @@ def test_what_was_answered_is_kept(evaluated: Any, random_model: Path, tmp_path:
             "stride = 100 must be a whole number from 1 to the model's window of 64",
         ),
         (["--tasks", "hellaswag"], "The data of hellaswag are not here"),
+        (["--tasks", "ptb", "--source", "pbt=a/b"], "--source 'pbt=a/b' names no task that is run; write TASK=WHERE"),
+        (["--tasks", "ptb", "--source", "ptb"], "--source 'ptb' names no task that is run; write TASK=WHERE"),
+        (["--tasks", "ptb", "--source", "ptb=no"], "'no' is neither a file that is here nor a dataset of the hub"),
     ],
 )
 def test_mistakes(evaluated: Any, arguments: list[str], words: str) -> None:

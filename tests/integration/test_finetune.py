@@ -17,6 +17,7 @@ from gpt2lab import LanguageModel
 from gpt2lab.checkpoint import load
 from gpt2lab.engine.native import NativeBackend
 from gpt2lab.errors import ConfigError, DataError
+from gpt2lab.files import read_json
 from gpt2lab.lm.finetune import finetune, prepare_finetune
 from gpt2lab.train.finetune import FineTune, saved_model
 from gpt2lab.train.log import Progress
@@ -227,3 +228,16 @@ def test_a_missing_data_set_is_named(random_model: Path, place: Path) -> None:
             "nowhere.txt", random_model, models_dir=None, sample_every=0, sample_length=1, sample_num=1,
             sample_dir="samples", told=print, progress=None,
         )  # fmt: skip
+
+
+def test_a_recipe_gives_what_the_command_does_not(random_model: Path, place: Path, command: Any) -> None:
+    (place / "r.toml").write_text("steps = 3\nlearning_rate = 0.25\nwindow = 16\n", encoding="utf-8")
+    arguments = ("finetune", "text.txt", "--model", random_model, "--sample-every", "0", "--recipe", "r.toml")
+    assert command(*arguments, "--steps", "2").code == 0
+    recipe = read_json(place / "checkpoint" / "run1" / "run.json")["recipe"]
+    assert recipe["optimizer"]["lr"] == 0.25
+    assert read_state(find_state(place / "checkpoint" / "run1")).step == 2
+    (place / "r.toml").write_text("stepps = 3\n", encoding="utf-8")
+    done = command(*arguments)
+    assert done.code == 2
+    assert "Unknown key 'stepps'. Did you mean 'steps'?" in done.err

@@ -97,6 +97,7 @@ def test_fine_tuning(place: Path, random_model: Path, command: Any) -> None:
         "0",
         "--window",
         "8",
+        "--no-bias",
     )
     assert command(*arguments).code == 0
     before = contents(place / "checkpoint" / "run1" / "checkpoints") | contents(place / "checkpoint" / "run1" / "model")

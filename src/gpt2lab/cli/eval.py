@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from gpt2lab.evals.place import HubData
     from gpt2lab.evals.published import Cell, PublishedRow
     from gpt2lab.evals.results import Result
     from gpt2lab.evals.task import Task
@@ -24,6 +25,7 @@ EXAMPLES = examples(
     "gpt2lab eval --tasks wikitext2,lambada --model gpt2 --data corpora",
     "gpt2lab eval --tasks wikitext2 --preset hf --stride 512 --model gpt2 --json",
     "gpt2lab eval --table --model gpt2 --precision int8 --data corpora",
+    "gpt2lab eval --tasks hellaswag --source hellaswag=someone/hellaswag-copy",
 )
 
 
@@ -42,6 +44,15 @@ def eval(
     data: Annotated[
         str | None,
         Option("--data", metavar="DIR", help="Folder with the official files. Without it they come from the hub."),
+    ] = None,
+    sources: Annotated[
+        list[str] | None,
+        Option(
+            "--source",
+            metavar="TASK=WHERE",
+            help="Take a task's data from this file, or from USER/NAME[:CONFIGURATION[:SPLIT]] of the hub; may be "
+            "given several times.",
+        ),
     ] = None,
     limit: Annotated[
         int | None,
@@ -84,8 +95,8 @@ def eval(
     if bool(tasks) == table:
         raise ConfigError("Give --tasks NAMES or --table; gpt2lab eval --list shows the tasks.")
     wanted = load_tasks(
-        tasks, data=data, preset=preset, stride=stride, assignments=assignments or (), offline=offline,
-        official=not any_data,
+        tasks, data=data, preset=preset, stride=stride, assignments=assignments or (), sources=sources or (),
+        offline=offline, official=not any_data,
     )  # fmt: skip
     lm = loading.load_model(
         model, models_dir=models_dir, offline=offline, precision=precision, device=device, threads=threads
@@ -111,14 +122,16 @@ def load_tasks(
     preset: str | None = None,
     stride: int | None = None,
     assignments: Sequence[str] = (),
+    sources: Sequence[str] = (),
     offline: bool = False,
     official: bool = True,
 ) -> list[Task[Any]]:
     """Return the tasks called `names`, with commas between them, or None: those of the paper's table.
 
-    `data` is a folder, `assignments` are TASK.KEY=VALUE. Raises `ConfigError`, and `DataError` where a named task has
-    no data.
+    `data` is a folder, `assignments` are TASK.KEY=VALUE, `sources` TASK=WHERE. Raises `ConfigError`, and `DataError`
+    where a named task has no data.
     """
+    from dataclasses import replace
     from pathlib import Path
 
     from gpt2lab.config import override
@@ -136,17 +149,32 @@ def load_tasks(
     for name, values in settings.items():
         if name not in wanted or not isinstance(values, dict):
             raise ConfigError(f"--set {name!r} names no task that is run; write TASK.KEY=VALUE for one of {wanted}.")
+    elsewhere = _sources(sources, wanted)
     strided = [n for n in wanted if n in TASKS and TASKS[n][0] == "perplexity"]
     if stride is not None and not strided:
         raise ConfigError("--stride is for running text; none of these tasks is.")
     made = []
     for name in wanted:
         moves = {"stride": stride} if stride is not None and name in strided else {}
-        task = load_task(name, preset=preset, place=place, settings={**moves, **settings.get(name, {})})
+        own = replace(place, source=elsewhere.get(name))
+        task = load_task(name, preset=preset, place=own, settings={**moves, **settings.get(name, {})})
         if names is not None:
             task.load(1)  # what is missing or wrong is said before anything is computed
         made.append(task)
     return made
+
+
+def _sources(given: Sequence[str], wanted: Sequence[str]) -> dict[str, Path | HubData]:
+    """Return where the data of tasks are, by task. Raises `ConfigError`."""
+    from gpt2lab.evals.place import read_source
+
+    found = {}
+    for text in given:
+        name, equals, where = text.partition("=")
+        if not equals or name not in wanted:
+            raise ConfigError(f"--source {text!r} names no task that is run; write TASK=WHERE for one of {wanted}.")
+        found[name] = read_source(where)
+    return found
 
 
 def _run(

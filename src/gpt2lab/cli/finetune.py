@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument, Option
+from typer import Argument, Context, Option
 
 from gpt2lab.cli.app import examples
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gpt2lab.train.finetune import FineTune
 
 EXAMPLES = examples(
     "gpt2lab finetune shakespeare.txt --steps 300",
     "gpt2lab generate --model checkpoint/run1",
     "gpt2lab finetune tweets.csv --column text --model gpt2 --run-name tweets --lora-rank 8",
     "gpt2lab finetune notes/ --val-share 0.05 --patience 3 --learning-rate 3e-4",
+    "gpt2lab finetune play.txt --recipe recipes/finetune-lora.toml --steps 500",
 )
 
 
 def finetune(
+    context: Context,
     dataset: Annotated[
         list[str], Argument(metavar="DATA...", help="Files, folders or patterns, as gpt2lab prepare reads them.")
     ],
@@ -25,6 +32,9 @@ def finetune(
     ] = None,
     models_dir: Annotated[
         str | None, Option("--models-dir", "--model-dir", metavar="DIR", help="Where models lie.")
+    ] = None,
+    recipe: Annotated[
+        str | None, Option("--recipe", metavar="FILE", help="Take options from this file; those given beside it win.")
     ] = None,
     run_name: Annotated[
         str, Option("--run-name", metavar="NAME", help="The run's folder in --checkpoint-dir.")
@@ -86,6 +96,14 @@ def finetune(
     patience: Annotated[
         int | None, Option("--patience", metavar="N", help="End after N validations without a better one.")
     ] = None,
+    bias: Annotated[
+        bool,
+        Option(
+            "--bias/--no-bias",
+            help="Ask the model before and after what it expects of groups of people; bias.html in the run's folder "
+            "compares.",
+        ),
+    ] = True,
     column: Annotated[str | None, Option("--column", metavar="NAME", help="The column or field of the text.")] = None,
     template: Annotated[str | None, Option("--template", metavar="TEXT", help='Such as "{title}\\n{body}".')] = None,
     seed: Annotated[int, Option("--seed", metavar="N", help="The same seed trains the same model.")] = 0,
@@ -107,11 +125,51 @@ def finetune(
     Ctrl-C saves the run and its model; the same command goes on from there. The model lies in the run's folder, where
     generate --model finds it. Prints that folder.
     """
-    given: dict[str, Any] = {name: value for name, value in locals().items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in locals().items() if name not in ("context", "bias")}
+
+    import dataclasses
 
     from gpt2lab.cli import console
     from gpt2lab.lm.finetune import prepare_finetune
+    from gpt2lab.train.options import FineTuneOptions
 
-    options = {"model": None, "models_dir": None, **given, "steps": None if steps == -1 else steps}
-    run = prepare_finetune(**options, told=console.say, progress=None)
-    console.write(f"{run.fit()}\n")
+    if steps == -1:
+        given["steps"] = None
+    for option in dataclasses.fields(FineTuneOptions):  # a recipe decides what was not said
+        if option.name in given and not _said(context, option.name):
+            del given[option.name]
+    run = prepare_finetune(**given, told=console.say, progress=None)
+    model_folder = run.fit()
+    if bias and run.trainer.processes.is_main:
+        begun_with = model or "tiny" if run.options.restore_from in ("latest", "fresh") else run.options.restore_from
+        if run.base.source.startswith("the run in "):  # it goes on
+            begun_with = run.base.source
+        _compare(run, model_folder, (begun_with, str(run.folder)))
+    console.write(f"{model_folder}\n")
+
+
+def _said(context: Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _compare(run: FineTune, made: Path, names: tuple[str, str]) -> None:
+    """Write beside the model what the run changed in what it expects of groups of people, and tell it."""
+    from gpt2lab.cli import console
+    from gpt2lab.cli.progress import ProgressBar
+    from gpt2lab.engine.native import NativeBackend
+    from gpt2lab.errors import Gpt2labError
+    from gpt2lab.evals.bias.finetuned import PAGE, compare
+    from gpt2lab.lm.model import LanguageModel
+
+    base, threads = run.base, run.options.threads
+    try:
+        backend = NativeBackend(base.config, base.tensors, threads=threads)
+        before = LanguageModel(backend, base.tokenizer, source=base.source)
+        with ProgressBar("asking before and after", unit="questions") as bar:
+            after = LanguageModel.load(made, threads=threads)
+            told = compare(before, after, run.folder, names=names, progress=bar.update)
+    except Gpt2labError as error:  # the model is there, whatever its window is too short for
+        console.note(f"What was changed in bias was not measured: {error}")
+        return
+    console.say(f"{told}{run.folder / PAGE} says more of it.")

@@ -111,7 +111,7 @@ def _measure(
     contexts = [pairs[group[0]].context for group in batch]
     caches = _begun(backend, contexts, prefixes)
     behind = backend.forward(caches, [ids[cache.length :] for ids, cache in zip(contexts, caches, strict=True)])
-    first = _log_softmax(behind)  # (contexts, V)
+    first = log_softmax(behind)  # (contexts, V)
     rest: list[tuple[int, Cache, int]] = []
     for row, (group, cache) in enumerate(zip(batch, caches, strict=True)):
         for i in group:
@@ -123,7 +123,7 @@ def _measure(
     for part in _batches([[k] for k in range(len(rest))], [len(pairs[i].continuation) - 1 for i, _, _ in rest], rows):
         chosen = [rest[k] for (k,) in part]
         forks = [cache.fork() for _, cache, _ in chosen]
-        made = _log_softmax(
+        made = log_softmax(
             backend.forward(forks, [pairs[i].continuation[:-1] for i, _, _ in chosen], all_positions=True)
         )
         at = 0
@@ -147,7 +147,7 @@ def _begun(backend: Backend, contexts: list[Ids], prefixes: PrefixCache | None) 
     return [cache.fork() for _ in contexts]
 
 
-def _log_softmax(logits: Floats) -> Floats:
+def log_softmax(logits: Floats) -> Floats:
     """Return log-probabilities, from the same double-precision sums that `Backend.score` of the native engine takes."""
     made: Floats = _native.log_softmax(logits, choose_isa())
     return made

@@ -144,6 +144,11 @@ class NativeBackend:
         cache: Cache = self._model.new_cache()
         return cache
 
+    @property
+    def waiting_pages(self) -> int:
+        """Pages of past caches that wait for the next text."""
+        return int(self._model.waiting_pages)
+
     def forward(self, caches: Sequence[Cache], ids: Sequence[Ids], *, all_positions: bool = False) -> Floats:
         """See `Backend.forward`."""
         logits: Floats = self._model.forward(list(caches), list(ids), all_positions)

@@ -39,7 +39,8 @@ class Text:
 class Corpus:
     """Files of a corpus: names they have, the hub's dataset and its column of lines, the published counts.
 
-    last: the bytes at the end of the file that are the test, of a file of `whole` bytes. origin: where the files are.
+    hub_counts: those of the hub's dataset, where it holds more than the file. last: the bytes at the end of the file
+    that are the test, of a file of `whole` bytes. origin: where the files are.
     """
 
     files: tuple[str, ...]
@@ -47,6 +48,7 @@ class Corpus:
     column: str = "text"
     margin: bool = True
     counts: Mapping[str, int] = field(default_factory=dict)
+    hub_counts: Mapping[str, int] | None = None
     whole: int | None = None
     last: int | None = None
     origin: str = ""
@@ -96,6 +98,7 @@ CORPORA = {
         ),
         HubData("billion-word-benchmark/lm1b", "plain_text", "test"),
         margin=False,
+        hub_counts={"lines": 306_688},  # all fifty held-out files
         origin="https://www.statmt.org/lm-benchmark/",
     ),
 }
@@ -107,7 +110,9 @@ def load_lines(name: str, place: Place, limit: int | None) -> tuple[list[str], P
     """Return the first `limit` lines of a corpus without their ends. Raises `DataError`."""
     corpus = CORPORA[name]
     path = place.find(name, corpus.files, corpus.hub, origin=corpus.origin)
+    wanted = corpus.counts
     if is_parquet(path):
+        wanted = wanted if corpus.hub_counts is None else corpus.hub_counts
         rows = [row[corpus.column] for row in parquet_rows(path, [corpus.column])]
         lines = [_line(row, corpus.margin) for row in rows]
     else:
@@ -116,7 +121,7 @@ def load_lines(name: str, place: Place, limit: int | None) -> tuple[list[str], P
             raise DataError(f"{path} ends in the middle of a line; it is damaged.")
         lines = text.split("\n")[:-1]
     counts = {"lines": len(lines), "words with one end mark a line": sum(words_of(line) for line in lines)}
-    official = check_counts(path, counts, corpus.counts, refuse=place.official)
+    official = check_counts(path, counts, wanted, refuse=place.official)
     return lines[:limit], Provenance(str(path), sha256_of(path), official, counts)
 
 
@@ -137,6 +142,8 @@ def load_bytes(name: str, place: Place, limit: int | None) -> tuple[bytes, Prove
     """Return the test part of a corpus that is counted in bytes: its first `limit` kilobytes. Raises `DataError`."""
     corpus = CORPORA[name]
     path = place.find(name, corpus.files, corpus.hub, origin=corpus.origin)
+    if is_parquet(path):
+        raise DataError(f"{path} is a table, but {name} is measured byte by byte; give the file itself.")
     data = _unzipped(path) if zipfile.is_zipfile(path) else path.read_bytes()
     wanted = {"bytes": corpus.whole} if corpus.whole else {}
     official = check_counts(path, {"bytes": len(data)}, wanted, refuse=place.official)

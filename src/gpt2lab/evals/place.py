@@ -2,17 +2,19 @@
 
 A task names the files it takes, by the names they have where they were published, and the dataset that holds the same.
 Files are looked for in one folder: below it under the task's own name, then in itself. Of a dataset the hub's own
-Parquet form is fetched (its branch refs/convert/parquet), which is alike for every dataset.
+Parquet form is fetched (its branch refs/convert/parquet), which is alike for every dataset. A `source` replaces all of
+that: names on the hub change, and copies lie elsewhere.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpt2lab.errors import DataError, MissingExtraError
+from gpt2lab.errors import ConfigError, DataError, MissingExtraError
 
 PARQUET_BRANCH = "refs/convert/parquet"
 
@@ -32,18 +34,51 @@ class HubData:
     def __str__(self) -> str:
         return f"{self.repo} ({self.config}, {self.split})"
 
+    @property
+    def file(self) -> str:
+        """The Parquet file's path in the repository."""
+        return f"{self.config}/{self.split}/0000.parquet"
+
+    def over(self, usual: HubData | None) -> HubData:
+        """Return this dataset, with what it leaves empty as in the `usual` one of the task."""
+        known = usual or HubData("", "default", "test")
+        return HubData(self.repo, self.config or known.config, self.split or known.split)
+
+
+_DATASET = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+){0,2}")
+
+
+def read_source(text: str) -> Path | HubData:
+    """Return what USER/NAME, USER/NAME:CONFIGURATION, USER/NAME:CONFIGURATION:SPLIT or the path of a file names.
+
+    A file that is there is meant before a dataset of the same name. Raises `ConfigError` for anything else.
+    """
+    path = Path(text).expanduser()
+    if path.is_file():
+        return path
+    if _DATASET.fullmatch(text):
+        repo, config, split = [*text.split(":"), "", ""][:3]
+        return HubData(repo, config, split)
+    raise ConfigError(
+        f"{text!r} is neither a file that is here nor a dataset of the hub, written USER/NAME, "
+        "USER/NAME:CONFIGURATION or USER/NAME:CONFIGURATION:SPLIT."
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """A folder with data (None: no local files), and whether the hub may be asked.
 
     `official`: refuse files whose counts or hash are not those published. `endpoint` replaces the hub's address.
+    `source`: the one file, or the dataset of the hub, to take instead of what the task names; a dataset's empty
+    configuration and split are those of the task's own.
     """
 
     folder: Path | None = None
     offline: bool = False
     official: bool = True
     endpoint: str | None = None
+    source: Path | HubData | None = None
 
     def find(self, task: str, names: Sequence[str], hub: HubData | None, *, origin: str = "") -> Path:
         """Return the first of the files `names` that is there, or the dataset's Parquet file.
@@ -51,6 +86,12 @@ class Place:
         A name may hold folders; `origin` says where the files are published. Raises `MissingDataError` where nothing
         is to be had.
         """
+        if isinstance(self.source, Path):
+            if not self.source.is_file():
+                raise MissingDataError(f"The data of {task} are not here: the file {self.source} does not exist.")
+            return self.source
+        if self.source is not None:
+            return self._asked(task, self.source.over(hub), "another dataset was named")
         if self.folder is not None:
             if not self.folder.is_dir():
                 raise DataError(f"The data folder {self.folder} does not exist.")
@@ -65,32 +106,29 @@ class Place:
                 f"The data of {task} are not here: {looked}. "
                 f"Put {names[0]} into a folder and name that (--data){published}."
             )
+        return self._asked(task, hub, looked, names[0])
+
+    def _asked(self, task: str, hub: HubData, looked: str, file: str = "a file of the data") -> Path:
+        """Return the dataset's file: what was fetched once needs no network. Raises `MissingDataError`."""
+        if (here := _fetched(hub)) is not None:
+            return here
         if self.offline:
             raise MissingDataError(
                 f"The data of {task} are not here: {looked}, and the hub's {hub} may not be asked (offline). "
-                f"Give a folder with {names[0]}, or allow the network."
+                f"Give a folder with {file}, or allow the network."
             )
         return self._fetch(task, hub, looked)
 
     def _fetch(self, task: str, hub: HubData, looked: str) -> Path:
-        from huggingface_hub import (
-            errors,
-            get_hf_file_metadata,
-            hf_hub_download,
-            hf_hub_url,
-            try_to_load_from_cache,
-        )
+        from huggingface_hub import errors, get_hf_file_metadata, hf_hub_download, hf_hub_url
 
-        name = f"{hub.config}/{hub.split}/0000.parquet"
-        where: Any = {"repo_type": "dataset", "revision": PARQUET_BRANCH}
         network: tuple[Any, ...] = (
             errors.HfHubHTTPError.__bases__
         )  # the root of the errors of the HTTP library behind it
         try:
-            if isinstance(here := try_to_load_from_cache(hub.repo, name, **where), str):
-                return Path(here)
-            get_hf_file_metadata(hf_hub_url(hub.repo, name, endpoint=self.endpoint, **where))  # fails at once, unlike:
-            return Path(hf_hub_download(hub.repo, name, endpoint=self.endpoint, **where))
+            url = hf_hub_url(hub.repo, hub.file, endpoint=self.endpoint, **_BRANCH)
+            get_hf_file_metadata(url)  # fails at once, unlike:
+            return Path(hf_hub_download(hub.repo, hub.file, endpoint=self.endpoint, **_BRANCH))
         except (errors.RepositoryNotFoundError, errors.RemoteEntryNotFoundError, errors.RevisionNotFoundError):
             raise MissingDataError(f"The data of {task} are not here ({looked}), and the hub has no {hub}.") from None
         except (OSError, ValueError, *network) as error:
@@ -98,6 +136,17 @@ class Place:
             raise MissingDataError(
                 f"The data of {task} are not here ({looked}), and the hub's {hub} could not be fetched: {first}"
             ) from None
+
+
+_BRANCH: Any = {"repo_type": "dataset", "revision": PARQUET_BRANCH}
+
+
+def _fetched(hub: HubData) -> Path | None:
+    """Return the dataset's file in the hub's cache on this machine."""
+    from huggingface_hub import try_to_load_from_cache
+
+    here = try_to_load_from_cache(hub.repo, hub.file, **_BRANCH)
+    return Path(here) if isinstance(here, str) else None
 
 
 def parquet_rows(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:

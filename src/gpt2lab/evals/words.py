@@ -15,8 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-import gpt2lab._native as _native
-from gpt2lab.engine.native import choose_isa
+from gpt2lab.engine.likelihood import log_softmax
 from gpt2lab.engine.protocol import Backend, Cache, Floats, Ids
 from gpt2lab.tokenizer import Tokenizer
 
@@ -86,7 +85,7 @@ def likeliest_word(
     ("", -inf) where none is found among `width` beginnings. The context may be as long as the window less `_LONGEST`.
     """
     cache = backend.new_cache()
-    (first,) = _log_softmax(backend.forward([cache], [context]))
+    (first,) = log_softmax(backend.forward([cache], [context]))
     heap = _grown(_Beginning(0.0, (), cache), first, kinds.begins, cache)
     heapq.heapify(heap)
     best, best_cost, followed = "", np.inf, 0
@@ -96,7 +95,7 @@ def likeliest_word(
         chosen = [beginning for beginning in chosen if beginning.cost < best_cost]
         followed += len(chosen)
         forks = [beginning.cache.fork() for beginning in chosen]
-        behind = _log_softmax(backend.forward(forks, [np.asarray(b.ids[-1:], np.int32) for b in chosen]))
+        behind = log_softmax(backend.forward(forks, [np.asarray(b.ids[-1:], np.int32) for b in chosen]))
         for beginning, fork, row in zip(chosen, forks, behind, strict=True):
             ending = float(np.exp(row[~kinds.goes_on].astype(np.float64)).sum())
             cost = beginning.cost - float(np.log(ending)) if ending > 0 else np.inf
@@ -119,8 +118,3 @@ def _grown(beginning: _Beginning, logprobs: Floats, allowed: Mask, cache: Cache)
     ids = np.flatnonzero(allowed)
     best = ids[np.argsort(-logprobs[ids], kind="stable")[:_BRANCHES]]
     return [_Beginning(beginning.cost - float(logprobs[i]), (*beginning.ids, int(i)), cache) for i in best]
-
-
-def _log_softmax(logits: Floats) -> Floats:
-    made: Floats = _native.log_softmax(logits, choose_isa())
-    return made

@@ -28,21 +28,23 @@ def finetune(
     told: Callable[[str], None] = print,
     progress: Progress | None = None,
     callbacks: Sequence[Any] = (),
+    recipe: str | Path | None = None,
     **options: Any,
 ) -> LanguageModel:
     """Train `model` (None: the one the run began with, or "tiny") further on a text, and return what came of it.
 
     dataset: files, folders, patterns of any kind `gpt2lab prepare` reads. options: those of
     `gpt2lab.train.options.FineTuneOptions`, gpt-2-simple's names among them; an unknown one is a `ConfigError` that
-    names the nearest. Every `sample_every` steps (0: never) `sample_num` texts of `sample_length` tokens are written to
-    sample_dir/run_name/samples-STEP and passed to `told`.
+    names the nearest. recipe: a TOML file of them, for those that are not given. Every `sample_every` steps (0: never)
+    `sample_num` texts of `sample_length` tokens are written to sample_dir/run_name/samples-STEP and passed to `told`.
 
     Raises `MissingExtraError` without torch, `DataError`, `ConfigError` and `CheckpointError` before training,
     `KeyboardInterrupt` after saving.
     """
     run = prepare_finetune(
         dataset, model, models_dir=models_dir, sample_every=sample_every, sample_length=sample_length,
-        sample_num=sample_num, sample_dir=sample_dir, told=told, progress=progress, callbacks=callbacks, **options,
+        sample_num=sample_num, sample_dir=sample_dir, told=told, progress=progress, callbacks=callbacks,
+        recipe=recipe, **options,
     )  # fmt: skip
     return LanguageModel.load(run.fit(), threads=run.options.threads)
 
@@ -59,16 +61,17 @@ def prepare_finetune(
     told: Callable[[str], None],
     progress: Progress | None,
     callbacks: Sequence[Any] = (),
+    recipe: str | Path | None = None,
     **options: Any,
 ) -> FineTune:
     """Return what `finetune` would train, before its first step."""
-    from gpt2lab.config import from_dict
+    from gpt2lab.config import from_dict, read_toml
     from gpt2lab.train.options import FineTuneOptions
 
     check_whole("sample_every", sample_every, 0)
     check_whole("sample_length", sample_length, 1)
     check_whole("sample_num", sample_num, 1)
-    chosen = from_dict(FineTuneOptions, options)
+    chosen = from_dict(FineTuneOptions, {**(read_toml(recipe) if recipe is not None else {}), **options})
     try:
         from gpt2lab.train.finetune import FineTune
         from gpt2lab.train.loop import Every

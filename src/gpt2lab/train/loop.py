@@ -299,7 +299,8 @@ class Trainer:
             try:
                 self._records.add({"step": self.step, **values})
             except OSError as error:
-                self._progress.line(f"The metrics of step {self.step} could not be written: {error}.")
+                told = f"The metrics of step {self.step} could not be written in {self.folder}"
+                self._progress.line(f"{told} ({error.strerror or error}); the run goes on.")
 
     def _roll_back(self, trouble: str) -> None:
         """Take the run back to its last saved state at half the rate, or end it."""

@@ -23,7 +23,9 @@ def _require(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRecipe:
-    """The shape of a new model; the vocabulary is the corpus's. `dropout` is that of all three places.
+    """The shape of a new model; the vocabulary is the corpus's.
+
+    `dropout` is that of all three places of GPT-2, unless `embd_pdrop`, `resid_pdrop` or `attn_pdrop` says otherwise.
 
     `max_relative_position` distances between positions are told apart by relative attention; 0: none.
     """
@@ -37,6 +39,9 @@ class ModelRecipe:
     tie_word_embeddings: bool = True
     initializer_range: float = 0.02
     dropout: float = 0.0
+    embd_pdrop: float | None = None
+    resid_pdrop: float | None = None
+    attn_pdrop: float | None = None
     max_relative_position: int = 0
 
     def config(self, *, vocab_size: int, end_of_text_id: int) -> GPT2Config:
@@ -53,9 +58,9 @@ class ModelRecipe:
             initializer_range=self.initializer_range,
             bos_token_id=end_of_text_id,
             eos_token_id=end_of_text_id,
-            resid_pdrop=self.dropout,
-            embd_pdrop=self.dropout,
-            attn_pdrop=self.dropout,
+            resid_pdrop=self.dropout if self.resid_pdrop is None else self.resid_pdrop,
+            embd_pdrop=self.dropout if self.embd_pdrop is None else self.embd_pdrop,
+            attn_pdrop=self.dropout if self.attn_pdrop is None else self.attn_pdrop,
             max_relative_position=self.max_relative_position,
         )
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from gpt2lab.config import to_dict
+from gpt2lab.config import from_dict, read_toml, to_dict
 from gpt2lab.errors import ConfigError
 from gpt2lab.train import load_recipe
+from gpt2lab.train.options import FineTuneOptions
 
-RECIPES = sorted((Path(__file__).parents[3] / "recipes").glob("*.toml"))
+FOLDER = Path(__file__).parents[3] / "recipes"
+RECIPES = sorted(path for path in FOLDER.glob("*.toml") if not path.stem.startswith("finetune-"))
 MINIMAL: dict[str, Any] = {"name": "x", "data": "d", "out": "o", "train": {"steps": 10}}
 
 
@@ -22,6 +24,11 @@ def test_every_shipped_recipe_is_valid(path: Path) -> None:
     assert recipe.model.config(vocab_size=recipe.corpus.vocab_size, end_of_text_id=0).parameter_count() > 0
 
 
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("finetune-*.toml")), ids=lambda p: p.stem)
+def test_every_shipped_recipe_of_fine_tuning_is_valid(path: Path) -> None:
+    assert from_dict(FineTuneOptions, read_toml(path)).validates
+
+
 def test_there_is_a_recipe_of_the_embedded_model() -> None:
     assert "tiny" in [p.stem for p in RECIPES]
 
@@ -30,6 +37,14 @@ def test_overrides_win() -> None:
     recipe = load_recipe(MINIMAL, ["optimizer.lr=0.5", "model.n_layer=3", "out=elsewhere"])
     assert (recipe.optimizer.lr, recipe.model.n_layer, recipe.out) == (0.5, 3, "elsewhere")
     assert MINIMAL["out"] == "o"
+
+
+def test_each_place_of_dropout_can_have_its_own() -> None:
+    model = load_recipe(MINIMAL, ["model.dropout=0.2", "model.attn_pdrop=0", "model.embd_pdrop=0.1"]).model
+    config = model.config(vocab_size=9, end_of_text_id=0)
+    assert (config.embd_pdrop, config.resid_pdrop, config.attn_pdrop) == (0.1, 0.2, 0.0)
+    with pytest.raises(ConfigError, match=r"resid_pdrop = 1\.0 must be in \[0, 1\)"):
+        load_recipe(MINIMAL, ["model.resid_pdrop=1"]).model.config(vocab_size=9, end_of_text_id=0)
 
 
 def test_a_recipe_survives_being_written_as_a_table() -> None:

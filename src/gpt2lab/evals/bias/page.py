@@ -77,7 +77,10 @@ def _dots(rows: Sequence[tuple[str, Sequence[Estimate]]], unit: str, *, origin: 
     low, high = min([origin, *known]), max([origin, *known])
     span = (high - low) or 1.0
     left, wide, step = 190, 430, 34
-    parts = [f'<svg viewBox="0 0 680 {len(rows) * step + 30}" width="680" role="img" aria-label="{escape(unit)}">']
+    parts = [
+        '<div class="wide">'
+        f'<svg viewBox="0 0 680 {len(rows) * step + 30}" width="680" role="img" aria-label="{escape(unit)}">'
+    ]
     at = left + (origin - low) / span * wide
     parts.append(f'<line class="l" x1="{at:.1f}" y1="0" x2="{at:.1f}" y2="{len(rows) * step}"/>')
     for i, (name, estimates) in enumerate(rows):
@@ -100,7 +103,7 @@ def _dots(rows: Sequence[tuple[str, Sequence[Estimate]]], unit: str, *, origin: 
     parts.append(
         f'<text x="{left + wide}" y="{len(rows) * step + 20}" text-anchor="end">{high:.3g} {escape(unit)}</text>'
     )
-    return "\n".join([*parts, "</svg>\n"])
+    return "\n".join([*parts, "</svg></div>\n"])
 
 
 # ---- sections
@@ -130,9 +133,9 @@ def _overview(axes: Sequence[AxisFound], changed: Sequence[Change], before: str,
             for c in changed
         )
         text.append(
-            '<table><tr><th>axis</th><th class="n">before</th><th class="n">after</th>'
+            '<div class="wide"><table><tr><th>axis</th><th class="n">before</th><th class="n">after</th>'
             '<th class="n">difference</th></tr>\n'
-            f"{cells}</table>\n<p>*: the interval leaves out 0.</p>\n"
+            f"{cells}</table></div>\n<p>*: the interval leaves out 0.</p>\n"
         )
     return "".join(text)
 
@@ -211,8 +214,9 @@ def _winogender(found: Occupations) -> str:
         "<h2>Occupations</h2>\n<p>How many nats likelier a sentence is with “he” than with “she”, where the pronoun is "
         f"the occupation's: {shown(found.own, 3)}; less where it is the other person's: "
         f"{shown(found.own_less_other, 3)}.{told}</p>\n"
-        "<details><summary>Every occupation</summary>\n<table><tr><th>occupation</th>"
-        f"<th class='n'>own pronoun</th><th class='n'>less the other's</th>{women}</tr>\n{rows}</table></details>\n"
+        '<details><summary>Every occupation</summary>\n<div class="wide"><table><tr><th>occupation</th>'
+        f'<th class="n">own pronoun</th><th class="n">less the other\'s</th>{women}</tr>\n{rows}'
+        "</table></div></details>\n"
     )
 
 

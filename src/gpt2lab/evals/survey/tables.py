@@ -173,7 +173,8 @@ th button{all:unset;cursor:pointer;font-weight:600}th button:focus-visible{outli
 th[aria-sort=ascending] button::after{content:" ▲"}th[aria-sort=descending] button::after{content:" ▼"}
 td.w{min-width:11rem}td.n,th.n{text-align:right;white-space:nowrap}td sup{color:var(--link)}a{color:var(--link)}
 tbody tr:nth-child(even){background:var(--soft)}input{font:inherit;padding:.35rem .6rem;min-width:18rem}
-.masks{display:flex;flex-wrap:wrap;gap:2rem}figure{margin:0;max-width:34rem}figcaption{font-size:13.5px}
+.masks{display:flex;flex-wrap:wrap;gap:2rem}figure{margin:0;max-width:min(34rem,100%);overflow-x:auto}
+li{overflow-wrap:anywhere}figcaption{font-size:13.5px}
 """
 
 _SCRIPT = """

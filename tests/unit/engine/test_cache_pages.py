@@ -1,0 +1,79 @@
+"""Pages of a cache wait for the next text: some of them, and nothing of what they held comes out again."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gpt2lab.engine.native import NativeBackend
+from gpt2lab.model.config import GPT2Config
+from random_gpt2 import native
+
+WIDE = GPT2Config(vocab_size=100, n_positions=1024, n_embd=512, n_layer=3, n_head=4)
+"""A position of its cache takes 12 KB as floats, a page 384 KB, the 64 MiB of kKeptPageBytes are 170 pages."""
+PAGE, KEPT = 32, (64 << 20) // (32 * 12 * 1024)
+
+
+@pytest.fixture(scope="module", params=["fp32", "bf16"])
+def backend(request: pytest.FixtureRequest) -> NativeBackend:
+    return native(WIDE, precision="int8", cache_precision=request.param, threads=2)
+
+
+def ids(count: int, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).integers(100, size=count).astype(np.int32)
+
+
+def test_what_a_text_leaves_the_next_one_takes(backend: NativeBackend) -> None:
+    cache = backend.new_cache()
+    backend.forward([cache], [ids(5 * PAGE)])
+    before = backend.waiting_pages
+    del cache
+    gc.collect()
+    assert backend.waiting_pages == before + 5
+    cache = backend.new_cache()
+    backend.forward([cache], [ids(3 * PAGE)])
+    assert backend.waiting_pages == before + 2
+
+
+def test_a_page_that_is_shared_waits_when_the_last_has_left(backend: NativeBackend) -> None:
+    cache = backend.new_cache()
+    backend.forward([cache], [ids(2 * PAGE)])
+    fork = cache.fork()
+    before = backend.waiting_pages
+    del cache
+    assert backend.waiting_pages == before
+    del fork
+    assert backend.waiting_pages == before + 2
+
+
+def test_no_more_pages_wait_than_are_worth_it() -> None:
+    backend = native(WIDE, precision="int8", cache_precision="fp32", threads=2)
+    caches = [backend.new_cache() for _ in range(KEPT // 16 + 2)]
+    backend.forward(caches, [ids(16 * PAGE) for _ in caches])
+    del caches
+    assert backend.waiting_pages == KEPT
+
+
+def test_a_cache_outlives_its_model(backend: NativeBackend) -> None:
+    short = native(WIDE, precision="int8", threads=1)
+    cache = short.new_cache()
+    short.forward([cache], [ids(40)])
+    del short
+    gc.collect()
+    assert cache.fork().length == 40
+
+
+def test_a_used_page_gives_the_same_bits_as_a_fresh_one(backend: NativeBackend) -> None:
+    texts = [ids(count, seed) for seed, count in enumerate((1, 31, 33, 64, 200))]
+    fresh = native(WIDE, precision="int8", cache_precision=backend.cache_precision, threads=2)
+    held = [fresh.new_cache() for _ in texts]
+    expected = [fresh.forward([cache], [text]) for cache, text in zip(held, texts, strict=True)]  # no page used before
+    for seed in range(3):
+        filler = backend.new_cache()
+        backend.forward([filler], [ids(300, 100 + seed)])
+        del filler
+        for text, rows in zip(texts, expected, strict=True):
+            assert np.array_equal(backend.forward([backend.new_cache()], [text]).view(np.uint32), rows.view(np.uint32))
