@@ -29,11 +29,13 @@ def ids_of(config: GPT2Config, seed: int = 0) -> np.ndarray:
 def test_the_engine_computes_what_the_twin_does(name: str) -> None:
     config = RELATIVE[name]
     weights, ids = weights_of(config), ids_of(config)
+    for tensor in weights:
+        weights[tensor] *= 6 if tensor.endswith("relative_keys") else 1  # so that they matter in every shape
     want = numpy_gpt2.logits(config, weights, ids.tolist())
-    backend = native(config, threads=1)
+    backend = NativeBackend(config, weights, threads=1)
     np.testing.assert_allclose(backend.forward([backend.new_cache()], [ids], all_positions=True), want, atol=1e-4)
     flat = dict(weights, **{n: np.zeros_like(w) for n, w in weights.items() if n.endswith("relative_keys")})
-    assert np.abs(numpy_gpt2.logits(config, flat, ids.tolist()) - want).max() > 1e-2
+    assert np.abs(numpy_gpt2.logits(config, flat, ids.tolist()) - want).max() > 2e-3
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8", "int4"])

@@ -51,7 +51,7 @@ RELATIVE = {
         vocab_size=97, n_positions=70, n_embd=2 * width, n_layer=2, n_head=2, max_relative_position=distances,
         scale_attn_by_inverse_layer_idx=distances == 40, bos_token_id=0, eos_token_id=0,
     )
-    for distances, width in ((1, 4), (7, 17), (33, 8), (64, 32), (70, 3), (200, 32), (40, 64))
+    for distances, width in ((2, 4), (7, 17), (33, 8), (64, 32), (70, 3), (200, 32), (40, 64))
 }  # fmt: skip
 """Shapes with relative attention: fewer distances than positions, as many, and more."""
 

@@ -70,6 +70,15 @@ def rows_of(notes: Sequence[Note], *, seconds: float = SECONDS_PER_ROW) -> list[
     return voiced([sorted(chord, reverse=True) for chord in chords])
 
 
+def melody_rows(notes: Sequence[Note], *, seconds: float = SECONDS_PER_ROW) -> list[int | None]:
+    """Return the highest pitch of every row of the grid, None where nothing sounds."""
+    rows: list[int | None] = [None] * max((round(note.end / seconds) for note in notes), default=0)
+    for note in sorted(notes):
+        for place in range(round(note.start / seconds), round(note.end / seconds)):
+            rows[place] = max(rows[place] or 0, note.pitch)
+    return rows
+
+
 def voiced(chords: Iterable[Sequence[int]]) -> list[Row]:
     """Return chords of up to four pitches, highest voice first, with rests put where the voices have least to move.
 

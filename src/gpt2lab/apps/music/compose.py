@@ -110,7 +110,7 @@ def _length(wish: Wish) -> float:
 
 def _rows(wish: Wish) -> int:
     if wish.melody:
-        return len(chorales.rows_of(wish.melody))
+        return len(chorales.melody_rows(wish.melody))
     return max(1, round(wish.seconds / chorales.SECONDS_PER_ROW))
 
 
@@ -128,7 +128,7 @@ def _beginning(wish: Wish, music: MusicVocabulary) -> list[int]:
 def _rule(wish: Wish, music: MusicVocabulary, given: Sequence[int], budget: int) -> ChoraleRule | PerformanceRule:
     rule: ChoraleRule | PerformanceRule
     if music.is_grid:
-        fixed = soprano_of(chorales.rows_of(wish.melody)) if wish.melody else ()
+        fixed = soprano_of(chorales.melody_rows(wish.melody)) if wish.melody else ()
         rule = ChoraleRule(music, rows=_rows(wish), given=fixed, may_end=wish.may_end)
     else:
         steps = round(_length(wish) * STEPS_PER_SECOND)

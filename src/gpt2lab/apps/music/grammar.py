@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gpt2lab.apps.music.chorales import Row
 from gpt2lab.apps.music.notes import Note
 from gpt2lab.apps.music.vocabulary import MOST_STEPS, STEPS_PER_SECOND, VOICES, MusicVocabulary, velocity_bin
 from gpt2lab.errors import RequestError
@@ -203,6 +202,6 @@ class ChoraleRule:
             self._cells += 1
 
 
-def soprano_of(rows: Sequence[Row]) -> list[list[int | None]]:
-    """Return what `ChoraleRule` is given to keep the first voice of `rows` and leave the others open."""
-    return [[-1 if row[0] is None else row[0], None, None, None] for row in rows]
+def soprano_of(melody: Sequence[int | None]) -> list[list[int | None]]:
+    """Return what `ChoraleRule` is given to keep a melody, a pitch or a rest a row, and leave the other voices open."""
+    return [[-1 if pitch is None else pitch, None, None, None] for pitch in melody]

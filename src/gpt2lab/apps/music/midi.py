@@ -59,7 +59,7 @@ def read(data: bytes, name: str = "The MIDI file", *, seconds_per_beat: float | 
     ) as error:  # whatever a damaged file makes of the library: OSError, EOFError, ValueError, KeyError …
         reason = str(error) or ("it is cut short" if isinstance(error, EOFError) else type(error).__name__)
         raise DataError(f"{name} is damaged or no MIDI file: {reason.splitlines()[0].rstrip('.')}.") from None
-    fixed = None if seconds_per_beat is None or file.ticks_per_beat <= 0 else seconds_per_beat / file.ticks_per_beat
+    fixed = seconds_per_beat if file.ticks_per_beat > 0 else None
     return _performance(timed, _Clock(file.ticks_per_beat, name, fixed), name)
 
 
@@ -87,29 +87,33 @@ def _merged(file: mido.MidiFile) -> list[_Timed]:
 
 
 class _Clock:
-    """Turns ticks that only grow into seconds."""
+    """Turns ticks that only grow into seconds, without adding up errors."""
 
     def __init__(self, division: int, name: str, fixed: float | None) -> None:
         if division == 0:
             raise DataError(f"{name} is damaged: it has 0 ticks in a quarter note.")
         self._division, self._fixed, self._name = division, fixed, name
-        self._ticks, self._seconds = 0, 0.0
-        self.tempo = _DEFAULT_TEMPO
+        self._since, self._before = 0, 0.0  # ticks and seconds at the last change of tempo
+        self._tempo = _DEFAULT_TEMPO
+
+    def change(self, ticks: int, tempo: int) -> None:
+        """Go on with `tempo` microseconds a quarter from `ticks` on."""
+        self._before, self._since = self.at(ticks), ticks
+        self._tempo = tempo
 
     def at(self, ticks: int) -> float:
         """Return the seconds at `ticks`."""
+        passed = ticks - self._since
         if self._fixed is not None:
-            tick = self._fixed
+            seconds = passed * self._fixed / self._division
         elif self._division > 0:
-            tick = self.tempo / 1e6 / self._division
+            seconds = passed * self._tempo / (1_000_000 * self._division)
         else:  # frames a second in the upper byte, negative, and ticks a frame in the lower
             frames, parts = 256 - ((self._division >> 8) & 0xFF), self._division & 0xFF
-            tick = 1 / (frames * max(parts, 1))
-        self._seconds += (ticks - self._ticks) * tick
-        self._ticks = ticks
-        if self._seconds > 3600 * MOST_HOURS:
+            seconds = passed / (frames * max(parts, 1))
+        if self._before + seconds > 3600 * MOST_HOURS:
             raise DataError(f"{self._name} is longer than {MOST_HOURS} hours; it is damaged, or not one piece.")
-        return self._seconds
+        return self._before + seconds
 
 
 def _performance(timed: Iterable[_Timed], clock: _Clock, name: str) -> Performance:
@@ -120,7 +124,7 @@ def _performance(timed: Iterable[_Timed], clock: _Clock, name: str) -> Performan
     for entry in timed:
         message, now = entry.message, clock.at(entry.ticks)
         if message.type == "set_tempo":
-            clock.tempo = message.tempo
+            clock.change(entry.ticks, message.tempo)
         elif message.type == "control_change":
             if message.control == _SUSTAIN:
                 pedals.append(Pedal(now, message.value >= 64, message.channel))

@@ -53,5 +53,7 @@ def test_a_missing_voice_rests_where_the_others_move_least() -> None:
     assert chorales.voiced([[80, 75, 70, 65, 60]]) == [(80, 75, 70, 60)]
 
 
-def test_a_melody_alone_is_the_soprano() -> None:
-    assert chorales.rows_of([Note(0.0, 0.3, 74)]) == [(74, None, None, None), (74, None, None, None)]
+def test_a_melody_is_what_is_highest() -> None:
+    notes = [Note(0.0, 0.3, 60), Note(0.15, 0.3, 48), Note(0.45, 0.6, 50), Note(0.45, 0.6, 55)]
+    assert chorales.melody_rows(notes) == [60, 60, None, 55]
+    assert chorales.melody_rows([]) == []
