@@ -315,7 +315,9 @@ void Model::attention(int rank, int layer, int head, const Piece& piece, int ask
 void Model::relate(int rank, const Linear& relative, const float* queries, int count, int position) {
   const int farthest = config_.max_relative_position - 1;
   float* products = related_[static_cast<std::size_t>(rank)].data();
-  relative.apply(arena_, kernels_, {queries, layers_.front().c_attn.stride(), nullptr, {}}, count, products, Activation::none, false, 0, relative.panels());
+  const int needed = farthest - std::min(position + count - 1, farthest);  // the first product that any of them needs
+  relative.apply(arena_, kernels_, {queries, layers_.front().c_attn.stride(), nullptr, {}}, count, products, Activation::none, false, needed / kPanel,
+                 relative.panels());
   for (int i = 0; i < count; ++i) {
     const int own = position + i;  // at distance 0, the last product
     const float* row = products + i * relative.stride();
