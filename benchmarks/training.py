@@ -52,6 +52,7 @@ SHAPES = {
     "char": Shape(6, 384, 6, 256, 65, batch=64, rows=64, steps=3),
     "char, dropout 0.2": Shape(6, 384, 6, 256, 65, batch=64, rows=64, steps=2, dropout=0.2),
     "124M": Shape(12, 768, 12, 1024, 50257, batch=16, rows=4, steps=1),
+    "124M, fine-tuning": Shape(12, 768, 12, 1024, 50257, batch=5, rows=1, steps=2),
     "shipped": Shape(5, 320, 5, 512, 4096, batch=16, rows=16, steps=4),
 }
 OTHERS = ("Trainer fp32", "plain fp32", "Trainer bf16", "plain bf16")

@@ -9,6 +9,7 @@ tests/contract/test_readme.py uses this file to see that nothing shown is out of
 - `<!-- make -->` before a block: its lines are `make` targets, which are looked up, not run;
 - `<!-- install -->`: its lines install this checkout; the extras they name are looked up;
 - `<!-- train -->`: it is run where torch is installed;
+- `<!-- serve -->`: its first line starts a server, which the others ask (on a free port instead of 8000);
 - `<!-- network -->`: its lines need a network; they are run with --offline and must end in one sentence;
 - README.zh.md shows the blocks of README.md, in the same order.
 """
@@ -49,7 +50,9 @@ class Block:
     @property
     def runs(self) -> bool:
         """Whether the code is run here as it stands."""
-        return not self.marker or (self.marker == "train" and importlib.util.find_spec("torch") is not None)
+        if self.marker == "train":
+            return importlib.util.find_spec("torch") is not None
+        return self.marker in ("", "serve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +99,30 @@ def execute(language: str, code: str, folder: Path, *, timeout: float = 300) -> 
     return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+def serve(code: str, folder: Path) -> Ran:
+    """Start the server of the first line on a free port, run the other lines against it, and end it."""
+    first, _, rest = code.partition("\n")
+    command = ["bash", "-c", f"exec {first} --port 0"]
+    with subprocess.Popen(command, cwd=folder, env=environment(folder), stderr=subprocess.PIPE) as server:
+        try:
+            assert server.stderr is not None
+            told = server.stderr.readline().decode()
+            address = re.search(r"http://[\w.:]+", told)
+            if address is None:
+                return Ran(server.wait(), "", told)
+            return execute("sh", rest.replace("http://127.0.0.1:8000", address[0]), folder)
+        finally:
+            server.terminate()
+
+
 def run_all(found: list[Block], folder: Path) -> dict[Block, Ran]:
     """Run every block that runs, in order, in `folder`, which gets the checkout's recipes/."""
     (folder / "recipes").symlink_to(ROOT / "recipes")
-    return {block: execute(block.language, block.code, folder) for block in found if block.runs}
+    return {
+        block: serve(block.code, folder) if block.marker == "serve" else execute(block.language, block.code, folder)
+        for block in found
+        if block.runs
+    }
 
 
 def refreshed(text: str, results: dict[Block, Ran]) -> str:

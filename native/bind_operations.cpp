@@ -41,6 +41,11 @@ AttentionShape shape_of(const Operations& operations, const Halves<const std::in
   return shape;
 }
 
+Drop drop_of(double share, std::uint64_t seed) {
+  demand(share >= 0.0 && share < 1.0);
+  return {share, seed};
+}
+
 template <class T>
 void demand_out(const AttentionShape& shape, const Halves<T>& out) {
   demand(static_cast<int>(out.shape(0)) == shape.rows && static_cast<int>(out.shape(1)) == shape.positions &&
@@ -93,18 +98,22 @@ void bind_operations(nb::module_& m) {
       .def("gelu_gradient", &gelu_gradient<std::int16_t>, "x"_a, "upstream"_a, "out"_a)
       .def("exponentials", &exponentials<float>, "x"_a, "highest"_a, "sum"_a)
       .def("exponentials", &exponentials<std::int16_t>, "x"_a, "highest"_a, "sum"_a)
-      .def("attention", [](Operations& operations, const Halves<const std::int16_t>& qkv, float scale, const Halves<std::int16_t>& out, const Sums& log_sum) {
+      .def("attention", [](Operations& operations, const Halves<const std::int16_t>& qkv, float scale, const Halves<std::int16_t>& out, const Sums& log_sum,
+                           double dropout, std::uint64_t seed) {
         const AttentionShape shape = shape_of(operations, qkv, log_sum, scale);
+        const Drop drop = drop_of(dropout, seed);
         demand_out(shape, out);
         const std::uint16_t* from = bits(qkv.data());
         std::uint16_t* to = bits(out.data());
         float* sums = log_sum.data();
         nb::gil_scoped_release release;
-        operations.attention(shape, from, to, sums);
-      }, "qkv"_a, "scale"_a, "out"_a, "log_sum"_a)
+        operations.attention(shape, drop, from, to, sums);
+      }, "qkv"_a, "scale"_a, "out"_a, "log_sum"_a, "dropout"_a = 0.0, "seed"_a = 0)
       .def("attention_gradient", [](Operations& operations, const Halves<const std::int16_t>& qkv, float scale, const Halves<const std::int16_t>& out,
-                                    const Sums& log_sum, const Halves<const std::int16_t>& upstream, const Halves<std::int16_t>& d_qkv) {
+                                    const Sums& log_sum, const Halves<const std::int16_t>& upstream, const Halves<std::int16_t>& d_qkv, double dropout,
+                                    std::uint64_t seed) {
         const AttentionShape shape = shape_of(operations, qkv, log_sum, scale);
+        const Drop drop = drop_of(dropout, seed);
         demand_out(shape, out);
         demand_out(shape, upstream);
         demand(d_qkv.shape(0) == qkv.shape(0) && d_qkv.shape(1) == qkv.shape(1) && d_qkv.shape(2) == qkv.shape(2));
@@ -112,8 +121,8 @@ void bind_operations(nb::module_& m) {
         const float* sums = log_sum.data();
         std::uint16_t* to = bits(d_qkv.data());
         nb::gil_scoped_release release;
-        operations.attention_gradient(shape, from, made, sums, above, to);
-      }, "qkv"_a, "scale"_a, "out"_a, "log_sum"_a, "upstream"_a, "d_qkv"_a);
+        operations.attention_gradient(shape, drop, from, made, sums, above, to);
+      }, "qkv"_a, "scale"_a, "out"_a, "log_sum"_a, "upstream"_a, "d_qkv"_a, "dropout"_a = 0.0, "seed"_a = 0);
 }
 
 }  // namespace gpt2lab

@@ -14,7 +14,9 @@
 #include <memory>
 #include <stdexcept>
 
+#include "bind_arrays.h"
 #include "bind_operations.h"
+#include "bind_reading.h"
 #include "bind_words.h"
 #include "model.h"
 #include "random.h"
@@ -25,24 +27,6 @@ using namespace nb::literals;
 
 namespace gpt2lab {
 namespace {
-
-using Ids = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using FloatRow = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Bytes = nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using AnyFloats = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
-
-template <class T>
-nb::ndarray<nb::numpy, T> to_numpy(std::vector<T>&& values, std::initializer_list<std::size_t> shape) {
-  auto* owned = new std::vector<T>(std::move(values));
-  nb::capsule owner(owned, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
-  return nb::ndarray<nb::numpy, T>(owned->data(), shape, owner);
-}
-
-template <class T>
-nb::ndarray<nb::numpy, T> to_numpy(std::vector<T>&& values) {
-  const std::size_t n = values.size();
-  return to_numpy(std::move(values), {n});
-}
 
 const Kernels& kernels_named(const std::string& name) {
   const Kernels* kernels = find_kernels(name.c_str());
@@ -78,104 +62,6 @@ const char* finish_name(Finish finish) {
 }
 
 std::vector<int> to_vector(const Ids& ids) { return {ids.data(), ids.data() + ids.size()}; }
-
-// New ids for a cache, none of whose logits are wanted yet, or std::invalid_argument: whatever is asked, nothing outside of the weights is read.
-Span checked_span(const Model& model, Cache& cache, const Ids& ids) {
-  const ModelConfig& config = model.config();
-  if (ids.size() == 0) throw std::invalid_argument("There are no ids.");
-  if (!(cache.shape() == config.cache_shape())) throw std::invalid_argument("The cache is that of a model of another shape.");
-  const std::size_t length = static_cast<std::size_t>(cache.length()) + ids.size();
-  if (length > static_cast<std::size_t>(config.n_positions))
-    throw std::invalid_argument(std::to_string(length) + " tokens do not fit the model's window of " + std::to_string(config.n_positions) + ".");
-  for (std::size_t i = 0; i < ids.size(); ++i)
-    if (ids.data()[i] < 0 || ids.data()[i] >= config.vocab_size)
-      throw std::invalid_argument("Token id " + std::to_string(ids.data()[i]) + " is not one of the model's: 0 to " + std::to_string(config.vocab_size - 1) + ".");
-  return {&cache, ids.data(), static_cast<int>(ids.size()), 0};
-}
-
-std::vector<Span> checked_spans(const Model& model, const std::vector<Cache*>& caches, const std::vector<Ids>& ids) {
-  if (caches.size() != ids.size()) throw std::invalid_argument("As many caches as arrays of ids are needed.");
-  std::vector<Span> spans;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (std::count(caches.begin(), caches.end(), caches[i]) != 1) throw std::invalid_argument("A cache is given twice.");
-    spans.push_back(checked_span(model, *caches[i], ids[i]));
-  }
-  return spans;
-}
-
-// Logits of the last, or of all, tokens of each span: (rows, vocab_size).
-nb::object forward(Model& model, const std::vector<Cache*>& caches, const std::vector<Ids>& ids, bool all) {
-  auto spans = checked_spans(model, caches, ids);
-  std::size_t rows = 0;
-  for (auto& s : spans) {
-    s.wanted = all ? s.count : 1;
-    rows += static_cast<std::size_t>(s.wanted);
-  }
-  const auto width = static_cast<std::size_t>(model.config().vocab_size);
-  std::vector<float> out(rows * width);
-  {
-    nb::gil_scoped_release release;
-    model.forward(spans, [&](int rank, int members, int count, const int* row, const float* logits, std::ptrdiff_t stride) {
-      const Share share = share_of(count, rank, members);
-      for (int i = share.first; i < share.last; ++i)
-        std::copy_n(logits + i * stride, width, out.data() + static_cast<std::size_t>(row[i]) * width);
-    });
-  }
-  return nb::cast(to_numpy(std::move(out), {rows, width}));
-}
-
-nb::object hidden(Model& model, Cache& cache, const Ids& ids, int layer) {
-  const auto width = static_cast<std::size_t>(model.config().n_embd);
-  const Span span = checked_span(model, cache, ids);
-  if (layer < 0 || layer > model.config().n_layer) throw std::invalid_argument("There is no layer " + std::to_string(layer) + ".");
-  std::vector<float> out(ids.size() * width);
-  {
-    nb::gil_scoped_release release;
-    model.forward({span}, {}, {layer, out.data()});
-  }
-  return nb::cast(to_numpy(std::move(out), {ids.size(), width}));
-}
-
-// For each token of `ids`, what the model says of `targets` (the token that follows it): log-probability, rank (how many
-// tokens are likelier; among equals lower ids first), entropy in nats, and the `k` likeliest ids with their log-probabilities.
-nb::tuple score(Model& model, Cache& cache, const Ids& ids, const Ids& targets, int k) {
-  const std::size_t n = ids.size();
-  const int vocabulary = model.config().vocab_size;
-  Span span = checked_span(model, cache, ids);
-  span.wanted = span.count;
-  const bool known = std::all_of(targets.data(), targets.data() + targets.size(), [&](std::int32_t id) { return id >= 0 && id < vocabulary; });
-  if (targets.size() != n || !known) throw std::invalid_argument("As many targets as ids are needed, each one of the model's ids.");
-  const auto width = static_cast<std::size_t>(std::min(std::max(k, 0), vocabulary));
-  std::vector<float> logprob(n), entropy(n), top_logprob(n * width);
-  std::vector<std::int32_t> rank_of(n), top_id(n * width);
-  {
-    nb::gil_scoped_release release;
-    const Kernels& kernels = model.kernels();
-    model.forward({span}, [&](int rank, int members, int count, const int* row, const float* logits, std::ptrdiff_t stride) {
-      const Share share = share_of(count, rank, members);
-      for (int i = share.first; i < share.last; ++i) {
-        const float* l = logits + i * stride;
-        const auto at = static_cast<std::size_t>(row[i]);
-        const int target = targets.data()[at];
-        const RowStats stats = kernels.row_stats(l, vocabulary, nullptr);
-        int above = 0;
-        for (int id = 0; id < vocabulary; ++id) above += l[id] > l[target] || (l[id] == l[target] && id < target);
-        logprob[at] = static_cast<float>(l[target] - stats.log_sum_exp);
-        entropy[at] = static_cast<float>(stats.entropy);
-        rank_of[at] = above;
-        if (width == 0) continue;
-        Sampler& sampler = model.sampler(rank);
-        const auto& best = sampler.top(sampler.copy(l, vocabulary), vocabulary, static_cast<int>(width));
-        for (std::size_t j = 0; j < width; ++j) {
-          top_id[at * width + j] = best[j].id;
-          top_logprob[at * width + j] = static_cast<float>(best[j].value - stats.log_sum_exp);
-        }
-      }
-    });
-  }
-  return nb::make_tuple(to_numpy(std::move(logprob)), to_numpy(std::move(rank_of)), to_numpy(std::move(entropy)),
-                        to_numpy(std::move(top_id), {n, width}), to_numpy(std::move(top_logprob), {n, width}));
-}
 
 // Bias, penalties and bans on one row of logits that follows `ids`, in place.
 void process_after(float* logits, int n, const SamplingParams& params, const Ids& ids, int prompt_length) {
@@ -317,7 +203,8 @@ void bind_model(nb::module_& m) {
       .def("crop", &Cache::crop, "length"_a)
       .def("fork", [](const Cache& c) { return Cache(c); });
 
-  nb::class_<Model>(m, "Model")
+  nb::class_<Model> model(m, "Model");
+  model
       .def("__init__",
            [](Model* self, int vocab_size, int n_positions, int n_embd, int n_layer, int n_head, int n_inner, int max_relative_position, const std::string& activation, float layer_norm_epsilon,
               std::vector<float> attention_scale, bool tied, const std::string& precision, bool bf16_cache, const std::string& isa, int threads,
@@ -347,18 +234,10 @@ void bind_model(nb::module_& m) {
       }, nb::rv_policy::reference_internal)
       .def("new_cache", &Model::new_cache)
       .def_prop_ro("waiting_pages", &Model::waiting_pages)
-      .def("forward", &forward, "caches"_a, "ids"_a, "all"_a)
-      .def("hidden", &hidden, "cache"_a, "ids"_a, "layer"_a)
-      .def("score", &score, "cache"_a, "ids"_a, "targets"_a, "k"_a)
-      .def("feed", [](Model& model, Cache& cache, const Ids& ids) {
-        const Span span = checked_span(model, cache, ids);
-        nb::gil_scoped_release release;
-        model.forward({span}, {});
-      }, "cache"_a, "ids"_a)
       .def("prefill", &Model::prefill, "sequences"_a, nb::call_guard<nb::gil_scoped_release>())
       .def("decode", &Model::decode, "sequences"_a, "steps"_a, "budget"_a, "seconds"_a, nb::call_guard<nb::gil_scoped_release>());
+  bind_reading(model);
 }
-
 
 void bind_training(nb::module_& m) {
   using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;

@@ -142,7 +142,7 @@ void Model::reserve(int rows, int wanted) {
   for (auto& s : private_) scratch(s, kPrivateRows);
 }
 
-void Model::forward(const std::vector<Span>& spans, const LogitsSink& sink, Hidden hidden) {
+void Model::forward(const std::vector<Span>& spans, const LogitsSink& sink, const Taps& taps) {
   std::lock_guard<std::mutex> lock(mutex_);
   const auto started = Clock::now();
   int span = 0, offset = 0, done = 0, numbered = 0;
@@ -172,7 +172,7 @@ void Model::forward(const std::vector<Span>& spans, const LogitsSink& sink, Hidd
     }
     done += chunk.rows();
     reserve(chunk.rows(), static_cast<int>(chunk.wanted.size()));
-    team_.run([&](int rank) { run_chunk(rank, chunk, spans, sink, hidden); });
+    team_.run([&](int rank) { run_chunk(rank, chunk, spans, sink, taps); });
   }
   if (done <= kFewRows) settle(seconds_since(started));
 }
@@ -189,16 +189,17 @@ void Model::settle(double worked) {
   }
 }
 
-void Model::run_chunk(int rank, const Chunk& chunk, const std::vector<Span>& spans, const LogitsSink& sink, Hidden hidden) {
+void Model::run_chunk(int rank, const Chunk& chunk, const std::vector<Span>& spans, const LogitsSink& sink, const Taps& taps) {
   const int m = chunk.rows();
   embed(rank, chunk);
-  tap(rank, chunk, hidden, 0);
+  tap(rank, chunk, taps, 0);
   const auto wanted = static_cast<int>(chunk.wanted.size());
-  const bool few = wanted < m && hidden.layer != config_.n_layer;
+  const bool few = wanted < m && taps.layer != config_.n_layer && !taps.stream;
   for (int l = 0; l < config_.n_layer; ++l) {
     const Layer& layer = layers_[static_cast<std::size_t>(l)];
     const std::ptrdiff_t width = layer.attn_proj.stride();
     product(rank, layer.c_attn, prepare(rank, x_.data(), width, m, nullptr, &layer.ln_1, layer.c_attn), m, qkv_.data(), Activation::none, false);
+    tap_qkv(rank, chunk, taps, l);
     // What the last layer makes of a row, but for its key and its value, serves that row's logits alone. Where few rows' are
     // wanted, only those go on, as the first ones.
     const bool fewer = few && l + 1 == config_.n_layer;
@@ -210,9 +211,9 @@ void Model::run_chunk(int rank, const Chunk& chunk, const std::vector<Span>& spa
     product(rank, layer.attn_proj, prepare(rank, mixed_.data(), width, rows, pick, nullptr, layer.attn_proj), rows, x_.data(), Activation::none, true);
     product(rank, layer.c_fc, prepare(rank, x_.data(), width, rows, nullptr, &layer.ln_2, layer.c_fc), rows, inner_.data(), config_.activation, false);
     product(rank, layer.mlp_proj, prepare(rank, inner_.data(), layer.c_fc.stride(), rows, nullptr, nullptr, layer.mlp_proj), rows, x_.data(), Activation::none, true);
-    if (l + 1 < config_.n_layer) tap(rank, chunk, hidden, l + 1);
+    if (l + 1 < config_.n_layer) tap(rank, chunk, taps, l + 1);
   }
-  tap(rank, chunk, hidden, config_.n_layer);
+  tap(rank, chunk, taps, config_.n_layer);
   if (wanted > 0) logits(rank, chunk, few ? nullptr : chunk.wanted.data(), sink);
 }
 
@@ -305,7 +306,7 @@ void Model::attention(int rank, int layer, int head, const Piece& piece, int ask
     attend({queries + i * qkv_stride, qkv_stride, count, cache.page_table(), shape.key_offset(layer, head), shape.value_offset(layer, head),
             piece.position + i + 1, head_dim, shape.value_stride(), config_.attention_scale[static_cast<std::size_t>(layer)],
             scores_[static_cast<std::size_t>(rank)].data(), score_stride(), rounded_[static_cast<std::size_t>(rank)].data(),
-            mixed_.data() + (piece.first_row + i) * width + head * head_dim, width, nullptr,
+            mixed_.data() + (piece.first_row + i) * width + head * head_dim, width, nullptr, nullptr,
             relative.empty() ? nullptr : bias_[static_cast<std::size_t>(rank)].data(), score_stride()});
   }
 }
@@ -335,15 +336,48 @@ void Model::logits(int rank, const Chunk& chunk, const int* pick, const LogitsSi
   sink(rank, team_.size(), count, chunk.wanted_id.data(), logits_.data(), head_.stride());
 }
 
-void Model::tap(int rank, const Chunk& chunk, Hidden hidden, int layer) {
-  if (hidden.layer != layer) return;
+void Model::tap(int rank, const Chunk& chunk, const Taps& taps, int layer) const {
+  if (taps.layer != layer && !taps.stream) return;
   const auto c = static_cast<std::size_t>(config_.n_embd);
   const Share share = share_of(chunk.rows(), rank, team_.size());
   for (int r = share.first; r < share.last; ++r) {
     const float* x = x_.data() + r * layers_.front().attn_proj.stride();
-    float* out = hidden.out + (static_cast<std::size_t>(chunk.first_token) + static_cast<std::size_t>(r)) * c;
+    const std::size_t token = static_cast<std::size_t>(chunk.first_token) + static_cast<std::size_t>(r);
+    if (taps.stream) std::copy(x, x + c, taps.stream + (static_cast<std::size_t>(layer) * taps.tokens + token) * c);
+    if (taps.layer != layer) continue;
+    float* out = taps.hidden + token * c;
     if (layer == config_.n_layer) normalize(ln_f_, x, out);
     else std::copy(x, x + c, out);
+  }
+}
+
+void Model::tap_qkv(int rank, const Chunk& chunk, const Taps& taps, int layer) const {
+  if (!taps.qkv) return;
+  const auto width = static_cast<std::size_t>(config_.n_embd) * 3;
+  const Share share = share_of(chunk.rows(), rank, team_.size());
+  for (int r = share.first; r < share.last; ++r) {
+    const float* row = qkv_.data() + r * layers_.front().c_attn.stride();
+    const std::size_t token = static_cast<std::size_t>(chunk.first_token) + static_cast<std::size_t>(r);
+    std::copy(row, row + width, taps.qkv + (static_cast<std::size_t>(layer) * taps.tokens + token) * width);
+  }
+}
+
+void Model::read(const float* states, int count, const LogitsSink& sink) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto c = static_cast<std::size_t>(config_.n_embd);
+  const std::ptrdiff_t width = layers_.front().attn_proj.stride();
+  for (int done = 0; done < count; done += kChunkRows) {
+    Chunk chunk;
+    const int rows = std::min(kChunkRows, count - done);
+    reserve(rows, rows);
+    for (int r = 0; r < rows; ++r) {
+      const float* state = states + static_cast<std::size_t>(done + r) * c;
+      std::copy(state, state + c, x_.data() + r * width);
+      std::fill(x_.data() + r * width + c, x_.data() + (r + 1) * width, 0.0f);
+      chunk.wanted.push_back(r);
+      chunk.wanted_id.push_back(done + r);
+    }
+    team_.run([&](int rank) { logits(rank, chunk, nullptr, sink); });
   }
 }
 

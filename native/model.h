@@ -42,9 +42,13 @@ struct Span {
 // among the wanted ones of all spans.
 using LogitsSink = std::function<void(int rank, int members, int count, const int* row, const float* logits, std::ptrdiff_t stride)>;
 
-struct Hidden {  // where to put the hidden state of every token: `layer` blocks applied, the last one normalised by ln_f
-  int layer = -1;
-  float* out = nullptr;  // (tokens, n_embd)
+// Where to put what passes by of every token, in the order of the tokens; nowhere where null.
+struct Taps {
+  int layer = -1;           // `hidden`: the state after so many blocks, the last one normalised by ln_f
+  float* hidden = nullptr;  // (tokens, n_embd)
+  std::size_t tokens = 0;
+  float* stream = nullptr;  // (n_layer + 1, tokens, n_embd): what each block is given and the last one leaves, not normalised
+  float* qkv = nullptr;     // (n_layer, tokens, 3 n_embd): queries, keys and values
 };
 
 class Model {
@@ -66,7 +70,10 @@ class Model {
   std::size_t weight_bytes() const;  // read by one step of decoding
 
   // Runs the spans through the model, extending their caches. Every cache must have room below n_positions.
-  void forward(const std::vector<Span>& spans, const LogitsSink& sink, Hidden hidden = {});
+  void forward(const std::vector<Span>& spans, const LogitsSink& sink, const Taps& taps = {});
+
+  // The logits of `count` states, (count, n_embd), that a block has left: what the model would say if its work ended there.
+  void read(const float* states, int count, const LogitsSink& sink);
 
   // Feeds all but the last pending token of each sequence, so that forks made afterwards share the work.
   void prefill(const std::vector<Sequence*>& sequences);
@@ -110,7 +117,7 @@ class Model {
   void set(const Linear& linear, bool is_weight, bool out_major, const Norm* feeder, const float* data);
   void reserve(int rows, int wanted);
   void settle(double worked);
-  void run_chunk(int rank, const Chunk& chunk, const std::vector<Span>& spans, const LogitsSink& sink, Hidden hidden);
+  void run_chunk(int rank, const Chunk& chunk, const std::vector<Span>& spans, const LogitsSink& sink, const Taps& taps);
   void embed(int rank, const Chunk& chunk);
   void gather(const Chunk& chunk);
   void attention(int rank, int layer, const Chunk& chunk, const std::vector<Span>& spans, bool only_wanted);
@@ -119,7 +126,8 @@ class Model {
   void logits(int rank, const Chunk& chunk, const int* pick, const LogitsSink& sink);
   Inputs prepare(int rank, const float* source, std::ptrdiff_t stride, int m, const int* pick, const Norm* norm, const Linear& next);
   void product(int rank, const Linear& linear, const Inputs& inputs, int m, float* y, Activation activation, bool add);
-  void tap(int rank, const Chunk& chunk, Hidden hidden, int layer);
+  void tap(int rank, const Chunk& chunk, const Taps& taps, int layer) const;
+  void tap_qkv(int rank, const Chunk& chunk, const Taps& taps, int layer) const;
 
   // A page more than the positions need: rows a power of two apart would all fall into the same lines of the cache.
   int score_stride() const { return round_up(config_.n_positions, kPage) + kPage; }

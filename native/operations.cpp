@@ -1,7 +1,10 @@
 #include "operations.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+
+#include "random.h"
 
 namespace gpt2lab {
 namespace {
@@ -98,21 +101,33 @@ void Operations::exponentials(std::uint16_t* x, int rows, int width, float* high
 }
 
 template <class Work>
-void Operations::each_head(const AttentionShape& shape, const Work& work) {
+void Operations::each_head(const AttentionShape& shape, const Drop& drop, const Work& work) {
   const std::size_t bytes = std::max(ForwardScratch::bytes(shape.positions, shape.head_dim), attend_gradient_bytes(shape.positions, shape.head_dim));
-  for (auto& scratch : scratch_) scratch.at_least(bytes);
+  const auto padded = static_cast<std::size_t>(round_up(shape.positions, kPage));
+  const std::size_t words_at = (bytes + 63) / 64 * 64;
+  for (auto& scratch : scratch_) scratch.at_least(words_at + padded * 8);
   team_.run([&](int rank) {
+    std::byte* const scratch = scratch_[static_cast<std::size_t>(rank)].data();
+    auto* const words = reinterpret_cast<std::uint32_t*>(scratch + words_at);
+    const Dropout dropout{words, words + padded, static_cast<std::uint32_t>(std::ldexp(drop.share, 32)), static_cast<float>(1.0 / (1.0 - drop.share))};
     team_.divide(rank, shape.rows * shape.heads, [&](int first, int last) {
-      for (int i = first; i < last; ++i) work(rank, i / shape.heads, i % shape.heads);
+      for (int i = first; i < last; ++i) {
+        for (std::size_t query = 0; drop.share > 0.0 && query < padded; ++query) {
+          const Words drawn = philox(drop.seed, static_cast<std::uint32_t>(query), static_cast<std::uint64_t>(i));
+          words[query] = drawn.first;
+          words[padded + query] = drawn.second;
+        }
+        work(scratch, i / shape.heads, i % shape.heads, drop.share > 0.0 ? &dropout : nullptr);
+      }
     });
   });
 }
 
-void Operations::attention(const AttentionShape& shape, const std::uint16_t* qkv, std::uint16_t* out, float* log_sum) {
+void Operations::attention(const AttentionShape& shape, const Drop& drop, const std::uint16_t* qkv, std::uint16_t* out, float* log_sum) {
   const std::ptrdiff_t width = shape.width(), stride = 3 * width;
   const int depth = shape.head_dim;
-  each_head(shape, [&](int rank, int row, int head) {
-    const ForwardScratch at(scratch_[static_cast<std::size_t>(rank)].data(), shape.positions, depth);
+  each_head(shape, drop, [&](std::byte* scratch, int row, int head, const Dropout* dropout) {
+    const ForwardScratch at(scratch, shape.positions, depth);
     const std::uint16_t* query = qkv + row * shape.positions * stride + head * depth;
     std::memset(at.pages, 0, static_cast<std::size_t>(round_up(shape.positions, kPage)) * static_cast<std::size_t>(depth) * 4);
     for (int t = 0; t < shape.positions; ++t) {
@@ -127,21 +142,22 @@ void Operations::attention(const AttentionShape& shape, const std::uint16_t* qkv
     Attend job{at.query, depth, shape.positions, at.table, 0, static_cast<std::ptrdiff_t>(depth) * kPage, 1, depth, depth, shape.scale,
                at.scores, at.score_stride, at.rounded, at.out, depth};
     job.log_sum = log_sum + static_cast<std::ptrdiff_t>(row * shape.heads + head) * shape.positions;
+    job.dropout = dropout;
     kernels_.attend_bf16(job);
     for (int t = 0; t < shape.positions; ++t)
       kernels_.round_row(at.out + static_cast<std::ptrdiff_t>(t) * depth, depth, depth, out + (static_cast<std::ptrdiff_t>(row) * shape.positions + t) * width + head * depth);
   });
 }
 
-void Operations::attention_gradient(const AttentionShape& shape, const std::uint16_t* qkv, const std::uint16_t* out, const float* log_sum,
-                                    const std::uint16_t* upstream, std::uint16_t* d_qkv) {
+void Operations::attention_gradient(const AttentionShape& shape, const Drop& drop, const std::uint16_t* qkv, const std::uint16_t* out,
+                                    const float* log_sum, const std::uint16_t* upstream, std::uint16_t* d_qkv) {
   const std::ptrdiff_t width = shape.width(), stride = 3 * width;
-  each_head(shape, [&](int rank, int row, int head) {
+  each_head(shape, drop, [&](std::byte* scratch, int row, int head, const Dropout* dropout) {
     const std::ptrdiff_t at = row * shape.positions * stride + head * shape.head_dim, out_at = row * shape.positions * width + head * shape.head_dim;
     kernels_.attend_gradient({qkv + at, qkv + at + width, qkv + at + 2 * width, stride, out + out_at, upstream + out_at, width,
                               log_sum + static_cast<std::ptrdiff_t>(row * shape.heads + head) * shape.positions, shape.positions, shape.head_dim,
                               shape.scale, d_qkv + at, d_qkv + at + width, d_qkv + at + 2 * width,
-                              scratch_[static_cast<std::size_t>(rank)].data()});
+                              scratch, dropout});
   });
 }
 

@@ -19,6 +19,12 @@ struct AttentionShape {
   std::ptrdiff_t width() const { return static_cast<std::ptrdiff_t>(heads) * head_dim; }
 };
 
+// Which share of attention's weights is dropped, in [0, 1), and what the choice follows from, beside text, head, query and key.
+struct Drop {
+  double share = 0.0;
+  std::uint64_t seed = 0;
+};
+
 class Operations {
  public:
   Operations(const Kernels& kernels, int threads);
@@ -35,17 +41,17 @@ class Operations {
   template <class Element>
   void exponentials(Element* x, int rows, int width, float* highest, float* sum);
 
-  // out (rows, positions, heads, head_dim) and log_sum (rows, heads, positions) from qkv.
-  void attention(const AttentionShape& shape, const std::uint16_t* qkv, std::uint16_t* out, float* log_sum);
+  // out (rows, positions, heads, head_dim) and log_sum (rows, heads, positions), that of all weights, from qkv.
+  void attention(const AttentionShape& shape, const Drop& drop, const std::uint16_t* qkv, std::uint16_t* out, float* log_sum);
 
-  // The gradient of qkv from that of out.
-  void attention_gradient(const AttentionShape& shape, const std::uint16_t* qkv, const std::uint16_t* out, const float* log_sum,
+  // The gradient of qkv from that of out, which was made with the same `drop`.
+  void attention_gradient(const AttentionShape& shape, const Drop& drop, const std::uint16_t* qkv, const std::uint16_t* out, const float* log_sum,
                           const std::uint16_t* upstream, std::uint16_t* d_qkv);
 
  private:
-  // Calls work(rank, row, head) for every head of every text.
+  // Calls work(scratch, row, head, dropout) for every head of every text; `dropout` is null where nothing is dropped.
   template <class Work>
-  void each_head(const AttentionShape& shape, const Work& work);
+  void each_head(const AttentionShape& shape, const Drop& drop, const Work& work);
 
   template <class Work>
   void each_row(int rows, const Work& work);

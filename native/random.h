@@ -7,7 +7,11 @@
 
 namespace gpt2lab {
 
-inline double uniform(std::uint64_t seed, std::uint32_t sample, std::uint64_t position) {
+struct Words {
+  std::uint32_t first, second;
+};
+
+inline Words philox(std::uint64_t seed, std::uint32_t sample, std::uint64_t position) {
   std::uint32_t c0 = sample, c1 = 0, c2 = static_cast<std::uint32_t>(position), c3 = static_cast<std::uint32_t>(position >> 32);
   std::uint32_t k0 = static_cast<std::uint32_t>(seed), k1 = static_cast<std::uint32_t>(seed >> 32);
   for (int round = 0; round < 10; ++round) {
@@ -20,7 +24,12 @@ inline double uniform(std::uint64_t seed, std::uint32_t sample, std::uint64_t po
     k0 += 0x9E3779B9u;
     k1 += 0xBB67AE85u;
   }
-  const std::uint64_t bits = (std::uint64_t{c0} << 32 | c1) >> 11;
+  return {c0, c1};
+}
+
+inline double uniform(std::uint64_t seed, std::uint32_t sample, std::uint64_t position) {
+  const Words words = philox(seed, sample, position);
+  const std::uint64_t bits = (std::uint64_t{words.first} << 32 | words.second) >> 11;
   return static_cast<double>(bits) * 0x1.0p-53;  // [0, 1)
 }
 

@@ -8,6 +8,7 @@ namespace {
 #include "vec_avx512.h"
 
 #include "kernels.inl"
+#include "dropout.inl"
 #include "tiles.inl"
 #include "training_tiles.inl"
 

@@ -87,6 +87,13 @@ struct ProductI4 {
 constexpr std::size_t kScalesI4 = kPanel * 2;
 constexpr std::size_t kGroupBytesI4 = kScalesI4 + kPanel * kGroupI4 / 2;
 
+// Dropout of the weights of attention (Srivastava et al. 2014), see dropout.inl.
+struct Dropout {
+  const std::uint32_t *first, *second;  // two random words for each query, up to a multiple of 32
+  std::uint32_t threshold;              // 2^32 times the probability of being dropped
+  float scale;                          // of what stays: 1 / (1 - probability)
+};
+
 // Consecutive queries of one sequence against the keys and values of one head. A page holds
 //   as floats   keys [kPage / kLanes][head_dim][kLanes], values [kPage][value_stride]
 //   as bf16     keys [depth / 2][kPage][2], values [kPage / 2][value_stride][2], depth being head_dim padded with zeros to a
@@ -109,6 +116,7 @@ struct Attend {
   float* out;                     // (queries, out_stride), head_dim of each row
   std::ptrdiff_t out_stride;
   float* log_sum = nullptr;       // when not null, (queries): the logarithm of the sum of exp(scores) of each
+  const Dropout* dropout = nullptr;  // of the weights, after they were divided by their sum; tables with attend_gradient only
   const float* bias = nullptr;    // when not null, (queries, bias_stride): added to query . key, of each position
   std::ptrdiff_t bias_stride = 0; // at least score_stride
 };
@@ -126,6 +134,7 @@ struct AttendGradient {
   float scale;
   std::uint16_t *d_query, *d_keys, *d_values;  // rows `stride` apart
   void* scratch;                  // attend_gradient_bytes(), aligned to 64
+  const Dropout* dropout = nullptr;  // as in Attend; `out` was made with it
 };
 constexpr std::size_t attend_gradient_bytes(int positions, int head_dim) {
   const auto padded = static_cast<std::size_t>(round_up(positions, 32)), depth = static_cast<std::size_t>(head_dim);

@@ -196,7 +196,7 @@ static void tiles_i8(const ProductI8& job, int first, int last) {
 // Attention over a bf16 cache: a page's keys are a panel of weights for its scores, its values one for the weighted sums.
 template <class Unit>
 static void attend_tiles(const Attend& job) {
-  if (job.queries <= kVectorQueries) return attend_bf16(job);
+  if (job.queries <= kVectorQueries && !job.dropout) return attend_bf16(job);
   Unit::begin();
   const int depth = round_up(job.head_dim, kDepthBf16);
   std::uint16_t* const rounded = job.rounded;                      // (kTileBlock, depth) queries
@@ -219,7 +219,7 @@ static void attend_tiles(const Attend& job) {
       float* scores = job.scores + r * job.score_stride;
       std::uint16_t* const to = weights + r * job.score_stride;
       factor[r] = soften(scores, job.bias ? job.bias + (query + r) * job.bias_stride : nullptr, job.scale, job.visible + query + r, pages * kPage, job.log_sum ? job.log_sum + query + r : nullptr,
-                         [&](int t, F p) { store_bf16(to + t, p); });
+                         [&](int t, F p) { store_bf16(to + t, job.dropout ? f_mul(p, kept_keys(*job.dropout, query + r, t)) : p); });
     }
     for (int column = 0; column < job.value_stride; column += kTileBlock) {
       clear_sums<Unit>();

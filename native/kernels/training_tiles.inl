@@ -102,8 +102,14 @@ static void attend_gradient_tiles(const AttendGradient& job) {
           F p = f_exp(f_sub(f_mul(f_load(scores + key * B + q), f_set(job.scale)), f_load(log_sum + q)));
           const int hidden = i == j ? key - q : 0;  // queries in front of the key
           if (hidden > 0) p = f_sub(p, f_first(p, hidden < kLanes ? hidden : kLanes, 0.0f));
-          f_store(scores + key * B + q, p);
-          f_store(d_scores + key * B + q, f_mul(p, f_sub(f_load(d_scores + key * B + q), f_load(delta + q))));
+          F above = f_load(d_scores + key * B + q), kept = p;
+          if (job.dropout) {
+            const F factor = kept_queries(*job.dropout, i + q, j + key);
+            above = f_mul(above, factor);
+            kept = f_mul(p, factor);
+          }
+          f_store(scores + key * B + q, kept);
+          f_store(d_scores + key * B + q, f_mul(p, f_sub(above, f_load(delta + q))));
         }
         round_row(scores + key * B, B, B, weight + key * B);
         round_row(d_scores + key * B, B, B, slope + key * B);

@@ -85,6 +85,16 @@ static inline I i_dot_u8(I acc, W w, Quad x) {
 static inline I i_dot_u4(I acc, W w, Quad x) { return i_dot_u8(acc, w, x); }
 static inline I i_load(const std::int32_t* p) { return _mm512_loadu_si512(p); }
 static inline I i_add(I a, I b) { return _mm512_add_epi32(a, b); }
+static inline I i_set(std::uint32_t x) { return _mm512_set1_epi32(static_cast<int>(x)); }
+static inline I i_load_u32(const std::uint32_t* p) { return _mm512_loadu_si512(p); }
+static inline I i_count() { return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
+static inline I i_xor(I a, I b) { return _mm512_xor_si512(a, b); }
+static inline I i_mul(I a, std::uint32_t b) { return _mm512_mullo_epi32(a, i_set(b)); }
+template <int N>
+static inline I i_fold(I a) { return _mm512_xor_si512(a, _mm512_srli_epi32(a, N)); }
+static inline F f_unless_below(I a, std::uint32_t b, float value) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_epu32_mask(a, i_set(b), _MM_CMPINT_NLT), _mm512_set1_ps(value));
+}
 static inline F i_float(I a) { return _mm512_cvtepi32_ps(a); }
 static inline void f_store_s8(std::int8_t* p, F a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a)));

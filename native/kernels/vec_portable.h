@@ -105,7 +105,17 @@ static inline I i_dot_u8(I acc, W w, Quad x) {
 }
 static inline I i_dot_u4(I acc, W w, Quad x) { return i_dot_u8(acc, w, x); }
 static inline I i_load(const std::int32_t* p) { I r; GPT2LAB_EACH r.v[i] = p[i]; return r; }
-static inline I i_add(I a, I b) { GPT2LAB_EACH a.v[i] += b.v[i]; return a; }
+static inline I i_add(I a, I b) { GPT2LAB_EACH a.v[i] = static_cast<std::int32_t>(static_cast<std::uint32_t>(a.v[i]) + static_cast<std::uint32_t>(b.v[i])); return a; }
+// The same as words without a sign.
+static inline std::uint32_t word(std::int32_t a) { return static_cast<std::uint32_t>(a); }
+static inline I i_set(std::uint32_t x) { return i_start(static_cast<std::int32_t>(x)); }
+static inline I i_load_u32(const std::uint32_t* p) { I r; GPT2LAB_EACH r.v[i] = static_cast<std::int32_t>(p[i]); return r; }
+static inline I i_count() { I r; GPT2LAB_EACH r.v[i] = i; return r; }
+static inline I i_xor(I a, I b) { GPT2LAB_EACH a.v[i] ^= b.v[i]; return a; }
+static inline I i_mul(I a, std::uint32_t b) { GPT2LAB_EACH a.v[i] = static_cast<std::int32_t>(word(a.v[i]) * b); return a; }
+template <int N>
+static inline I i_fold(I a) { GPT2LAB_EACH a.v[i] = static_cast<std::int32_t>(word(a.v[i]) ^ word(a.v[i]) >> N); return a; }
+static inline F f_unless_below(I a, std::uint32_t b, float value) { F r; GPT2LAB_EACH r.v[i] = word(a.v[i]) < b ? 0.0f : value; return r; }
 static inline F i_float(I a) { F r; GPT2LAB_EACH r.v[i] = static_cast<float>(a.v[i]); return r; }
 static inline void f_store_s8(std::int8_t* p, F a) {  // round to nearest even; within [-127, 127]
   GPT2LAB_EACH p[i] = static_cast<std::int8_t>(__builtin_rintf(a.v[i]));

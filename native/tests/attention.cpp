@@ -76,9 +76,9 @@ struct Cached {
   int key_offset, value_offset;
 };
 
-// One query's outputs.
+// The outputs of query `number`, some of whose weights may be dropped after they were divided by their sum.
 template <class Element>
-std::vector<Bounded> reference(const Cached<Element>& cached, const float* query, const float* bias, double scale, int visible) {
+std::vector<Bounded> reference(const Cached<Element>& cached, const float* query, const float* bias, double scale, int visible, const Dropout* dropout, int number) {
   const Shape& shape = cached.shape;
   std::vector<double> score, slack;
   double top = -std::numeric_limits<double>::infinity();
@@ -117,7 +117,7 @@ std::vector<Bounded> reference(const Cached<Element>& cached, const float* query
   for (int d = 0; d < shape.head_dim; ++d) {
     double sum = 0.0, magnitude = 0.0, spread = 0.0, largest = 0.0;
     for (int t = 0; t < visible; ++t) {
-      const double w = weight[static_cast<std::size_t>(t)] / total, v = static_cast<double>(cached.values[cached.at(t, d)]);
+      const double w = weight[static_cast<std::size_t>(t)] / total * (dropout ? kept(*dropout, number, t) : 1.0), v = static_cast<double>(cached.values[cached.at(t, d)]);
       sum += w * v;
       magnitude += w * std::fabs(v);
       spread += w * std::fabs(v) * error[static_cast<std::size_t>(t)];
@@ -132,7 +132,7 @@ std::vector<Bounded> reference(const Cached<Element>& cached, const float* query
 }
 
 template <class Element>
-void check(Random& random, const Shape& shape, Data data, void (*Kernels::*attend)(const Attend&)) {
+void check(Random& random, const Shape& shape, Data data, void (*Kernels::*attend)(const Attend&), double dropped = 0.0) {
   Cached<Element> cached(random, shape, data);
   const int stride = shape.head_dim + random.between(0, 20), out_stride = shape.head_dim + random.between(0, 20);
   const auto last = static_cast<std::size_t>(shape.queries - 1), width = static_cast<std::size_t>(shape.head_dim);
@@ -146,7 +146,10 @@ void check(Random& random, const Shape& shape, Data data, void (*Kernels::*atten
   for (int q = 0; q < shape.queries && biases; ++q)  // what is not visible may be anything
     std::memset(bias.data() + q * score_stride + shape.visible + q, 0xFF, static_cast<std::size_t>(score_stride - shape.visible - q) * sizeof(float));
 
+  const QueryWords words(random, shape.queries);
+  const Dropout dropout = words.dropout(dropped);
   const auto answers = [&](const Table& table, int first, int count) {
+    const Dropout from_first{dropout.first + first, dropout.second + first, dropout.threshold, dropout.scale};
     const std::size_t size = static_cast<std::size_t>(count - 1) * static_cast<std::size_t>(out_stride) + width;
     Buffer<float> out(size), scores(static_cast<std::size_t>(score_stride) * kQueryRows);
     Buffer<std::uint16_t> rounded(static_cast<std::size_t>(cached.depth + score_stride) * kQueryRows);
@@ -154,7 +157,8 @@ void check(Random& random, const Shape& shape, Data data, void (*Kernels::*atten
     std::memset(rounded.data(), 0xFF, rounded.size() * sizeof(std::uint16_t));
     (table.kernels->*attend)({query.data() + first * stride, stride, count, cached.table.data(), cached.key_offset, cached.value_offset,
                               shape.visible + first, shape.head_dim, cached.value_stride, scale, scores.data(), score_stride, rounded.data(),
-                              out.data(), out_stride, nullptr, biases ? biases + first * score_stride : nullptr, score_stride});
+                              out.data(), out_stride, nullptr, dropped > 0.0 ? &from_first : nullptr,
+                              biases ? biases + first * score_stride : nullptr, score_stride});
     std::vector<float> rows;
     for (std::size_t i = 0; i < out.size(); ++i) {
       if (i % static_cast<std::size_t>(out_stride) < width) rows.push_back(out[i]);
@@ -165,21 +169,22 @@ void check(Random& random, const Shape& shape, Data data, void (*Kernels::*atten
   // A tile unit loses what falls below the normal range on the way, which these numbers do.
   const bool flushes = cached.bf16 && (data == Data::tiny || data == Data::wide || data == Data::huge);
   const std::vector<char> exempt(static_cast<std::size_t>(shape.queries) * width, flushes);
-  const auto results = on_every_table<float>([&](const Table& table) { return answers(table, 0, shape.queries); }, &exempt);
+  const std::vector<Table>& list = dropped > 0.0 ? training_tables() : tables();
+  const auto results = on_every_table<float>([&](const Table& table) { return answers(table, 0, shape.queries); }, &exempt, list);
   for (std::size_t t = 0; t < results.size(); ++t) {  // what a query gets does not depend on those beside it
-    if (tables()[t].tiles && flushes) continue;
+    if (list[t].tiles && flushes) continue;
     const int alone = random.between(0, shape.queries - 1);
-    const auto row = answers(tables()[t], alone, 1);
+    const auto row = answers(list[t], alone, 1);
     for (std::size_t d = 0; d < width; ++d)
-      report.expect(same_bits(row[d], results[t][static_cast<std::size_t>(alone) * width + d]), "%s: query %d alone: %.9g, not %.9g", tables()[t].kernels->name,
+      report.expect(same_bits(row[d], results[t][static_cast<std::size_t>(alone) * width + d]), "%s: query %d alone: %.9g, not %.9g", list[t].kernels->name,
                     alone, static_cast<double>(row[d]), static_cast<double>(results[t][static_cast<std::size_t>(alone) * width + d]));
   }
   for (int q = 0; q < shape.queries; ++q) {
-    const auto want = reference(cached, query.data() + q * stride, biases ? biases + q * score_stride : nullptr, static_cast<double>(scale), shape.visible + q);
+    const auto want = reference(cached, query.data() + q * stride, biases ? biases + q * score_stride : nullptr, static_cast<double>(scale), shape.visible + q, dropped > 0.0 ? &dropout : nullptr, q);
     for (std::size_t t = 0; t < results.size(); ++t)
       for (std::size_t d = 0; d < width; ++d) {
         const double got = static_cast<double>(results[t][static_cast<std::size_t>(q) * width + d]);
-        report.expect(within(got, want[d].value, want[d].error), "%s: query %d, out[%zu] = %.9g, not %.9g +- %.2g", tables()[t].kernels->name, q,
+        report.expect(within(got, want[d].value, want[d].error), "%s: query %d, out[%zu] = %.9g, not %.9g +- %.2g", list[t].kernels->name, q,
                       d, got, want[d].value, want[d].error);
       }
   }
@@ -200,6 +205,13 @@ void test_attention(Random& random) {
       if (bf16) check<std::uint16_t>(random, shape, data, &Kernels::attend_bf16);
       else check<float>(random, shape, data, &Kernels::attend_f32);
     }
+  }
+  report.test("attend_bf16 with dropout");
+  for (int turn = 0; turn < 40; ++turn) {
+    const Shape shape{random.between(1, 70), random.between(1, 70), random.between(1, 96)};
+    const double dropped = turn % 4 == 0 ? random.uniform(0.9, 0.9999) : random.uniform(0.0, 0.5);
+    report.scene("%d queries, %d visible, head_dim %d, %.3f dropped", shape.queries, shape.visible, shape.head_dim, dropped);
+    check<std::uint16_t>(random, shape, kinds[turn % 4], &Kernels::attend_bf16, dropped);
   }
 }
 

@@ -157,6 +157,16 @@ const std::vector<Table>& tables() {
   return all;
 }
 
+const std::vector<Table>& training_tables() {
+  static const std::vector<Table> some = [] {
+    std::vector<Table> list;
+    for (const Table& table : tables())
+      if (table.kernels->attend_gradient) list.push_back(table);
+    return list;
+  }();
+  return some;
+}
+
 bool within(double got, double want, double error) {
   if (std::isnan(want)) return std::isnan(got);
   constexpr double largest = std::numeric_limits<float>::max();

@@ -43,6 +43,7 @@ class Random {
   int between(int low, int high);  // both included
   double uniform(double low, double high);
   double normal();
+  std::uint32_t word() { return static_cast<std::uint32_t>(bits_()); }
   bool chance(int one_in) { return between(1, one_in) == 1; }
   template <class T>
   const T& pick(const std::vector<T>& list) { return list[static_cast<std::size_t>(between(0, static_cast<int>(list.size()) - 1))]; }
@@ -108,6 +109,9 @@ struct Table {
 // The portable table first, then all others that this processor runs, then those that it runs over an imitated tile unit.
 const std::vector<Table>& tables();
 
+// Those of them that train attention: the ones with a tile unit.
+const std::vector<Table>& training_tables();
+
 // tiles.inl over the vectors of one instruction set and an imitation of the tile unit, for any number of rows.
 const Kernels& tiles_over_portable();
 #if defined(GPT2LAB_X86)
@@ -115,6 +119,23 @@ const Kernels& tiles_over_avx512();
 #endif
 // The table "amx" on a processor that has AVX-512 but no tile unit; null where that is not possible.
 const Kernels* emulated_amx();
+
+// Random words for `queries` queries and their dropout of a share of the weights; it must not outlive them.
+class QueryWords {
+ public:
+  QueryWords(Random& random, int queries) : first_(static_cast<std::size_t>(round_up(queries, 32))), second_(first_.size()) {
+    for (std::size_t i = 0; i < first_.size(); ++i) {
+      first_[i] = random.word();
+      second_[i] = random.word();
+    }
+  }
+  Dropout dropout(double share) const {
+    return {first_.data(), second_.data(), static_cast<std::uint32_t>(share * 0x1p32), static_cast<float>(1.0 / (1.0 - share))};
+  }
+
+ private:
+  Buffer<std::uint32_t> first_, second_;
+};
 
 // ---- comparing -------------------------------------------------------------------------------------------------------
 
@@ -140,15 +161,15 @@ bool within(double got, double want, double error);
 // Runs `work`, which returns what a kernel wrote, with each table; all must give the first one's bits. `exempt`, when not
 // null, marks the outputs in which tile units may differ.
 template <class T, class Work>
-std::vector<std::vector<T>> on_every_table(Work work, const std::vector<char>* exempt = nullptr) {
+std::vector<std::vector<T>> on_every_table(Work work, const std::vector<char>* exempt = nullptr, const std::vector<Table>& list = tables()) {
   std::vector<std::vector<T>> results;
-  for (const Table& table : tables()) {
+  for (const Table& table : list) {
     results.push_back(work(table));
     const auto &first = results.front(), &last = results.back();
     if (!report.expect(first.size() == last.size(), "%s: %zu outputs", table.kernels->name, last.size())) continue;
     for (std::size_t i = 0; i < last.size(); ++i)
       if (!(exempt && table.tiles && (*exempt)[i]))
-        report.expect(same_bits(first[i], last[i]), "%s: output %zu is %.9g, but %.9g with the portable kernels", table.kernels->name, i,
+        report.expect(same_bits(first[i], last[i]), "%s: output %zu is %.9g, but %.9g with the first kernels", table.kernels->name, i,
                       static_cast<double>(last[i]), static_cast<double>(first[i]));
   }
   return results;

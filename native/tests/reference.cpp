@@ -121,4 +121,13 @@ double value_f16(std::uint16_t x) {
   return sign * (exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25));
 }
 
+double kept(const Dropout& dropout, int query, int key) {
+  constexpr std::uint64_t all = 0xFFFFFFFFu;
+  std::uint64_t x = (dropout.first[query] + static_cast<std::uint64_t>(key)) & all;
+  x = ((x ^ (x >> 16)) * 0x7FEB352Du & all) ^ dropout.second[query];
+  x = (x ^ (x >> 15)) * 0x846CA68Bu & all;
+  x ^= x >> 16;
+  return x < dropout.threshold ? 0.0 : static_cast<double>(dropout.scale);
+}
+
 }  // namespace gpt2lab::tests

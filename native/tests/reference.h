@@ -23,6 +23,9 @@ inline double exp_error(double difference) { return (4.0 + (difference < 0 ? -di
 constexpr double kExpFloor = -87.3;         // below, exp is taken for zero
 constexpr double kExpBelowFloor = 2.5e-38;  // more than what is lost by that
 
+// What a weight of attention is multiplied by: 0 where it is dropped.
+double kept(const Dropout& dropout, int query, int key);
+
 // The bf16 nearest to x as a number, ties to even; what lies below the normal range becomes a zero.
 double nearest_bf16(double x);
 float widen_bf16(std::uint16_t x);

@@ -92,7 +92,7 @@ void check_exponentials(Random& random, int n, Data data, float (*Kernels::*expo
 }
 
 // Rounding weights and their gradients to bf16 leaves errors of some 2^-8 of the largest terms.
-void check_gradient(Random& random, int positions, int head_dim) {
+void check_gradient(Random& random, int positions, int head_dim, double dropped) {
   const int stride = 3 * head_dim + 8 * random.between(0, 3), out_stride = head_dim + 8 * random.between(0, 3);
   const auto rows = static_cast<std::size_t>(positions);
   Buffer<std::uint16_t> qkv(rows * static_cast<std::size_t>(stride)), out(rows * static_cast<std::size_t>(out_stride)), up(out.size());
@@ -103,6 +103,9 @@ void check_gradient(Random& random, int positions, int head_dim) {
   const auto width = static_cast<std::size_t>(head_dim);
   std::vector<double> want(rows * 3 * width);
   const auto gradient = [&](int t, int part, int d) -> double& { return want[(static_cast<std::size_t>(t) * 3 + static_cast<std::size_t>(part)) * width + static_cast<std::size_t>(d)]; };
+  const QueryWords words(random, positions);
+  const Dropout dropout = words.dropout(dropped);
+  const auto factor = [&](int query, int key) { return dropped > 0.0 ? kept(dropout, query, key) : 1.0; };
   std::vector<float> log_sum;
   for (int i = 0; i < positions; ++i) {
     std::vector<double> weight;
@@ -119,26 +122,25 @@ void check_gradient(Random& random, int positions, int head_dim) {
     double delta = 0.0;
     for (int d = 0; d < head_dim; ++d) {
       double value = 0.0;
-      for (int j = 0; j <= i; ++j) value += weight[static_cast<std::size_t>(j)] * at(j, 2, d);
+      for (int j = 0; j <= i; ++j) value += weight[static_cast<std::size_t>(j)] * factor(i, j) * at(j, 2, d);
       put(static_cast<float>(value), out[static_cast<std::size_t>(i * out_stride + d)]);
       delta += value * value_of(up[static_cast<std::size_t>(i * out_stride + d)]);
     }
     for (int j = 0; j <= i; ++j) {
       double d_weight = 0.0;
       for (int d = 0; d < head_dim; ++d) d_weight += value_of(up[static_cast<std::size_t>(i * out_stride + d)]) * at(j, 2, d);
-      const double w = weight[static_cast<std::size_t>(j)], d_score = w * (d_weight - delta) * scale;
+      const double w = weight[static_cast<std::size_t>(j)], d_score = w * (factor(i, j) * d_weight - delta) * scale;
       for (int d = 0; d < head_dim; ++d) {
         gradient(i, 0, d) += d_score * at(j, 1, d);
         gradient(j, 1, d) += d_score * at(i, 0, d);
-        gradient(j, 2, d) += w * value_of(up[static_cast<std::size_t>(i * out_stride + d)]);
+        gradient(j, 2, d) += w * factor(i, j) * value_of(up[static_cast<std::size_t>(i * out_stride + d)]);
       }
     }
   }
   double largest = 0.0;
   for (double g : want) largest = std::fmax(largest, std::fabs(g));
   std::vector<float> first;
-  for (const Table& table : tables()) {
-    if (!table.kernels->attend_gradient) continue;
+  for (const Table& table : training_tables()) {
     Buffer<std::uint16_t> got(qkv.size());
     Buffer<char> scratch(attend_gradient_bytes(positions, head_dim) + 64);
     void* aligned = scratch.data();
@@ -146,7 +148,7 @@ void check_gradient(Random& random, int positions, int head_dim) {
     std::align(64, attend_gradient_bytes(positions, head_dim), aligned, room);
     table.kernels->attend_gradient({qkv.data(), qkv.data() + head_dim, qkv.data() + 2 * head_dim, stride, out.data(), up.data(), out_stride,
                                     log_sum.data(), positions, head_dim, static_cast<float>(scale), got.data(), got.data() + head_dim,
-                                    got.data() + 2 * head_dim, aligned});
+                                    got.data() + 2 * head_dim, aligned, dropped > 0.0 ? &dropout : nullptr});
     std::vector<float> all;
     for (int t = 0; t < positions; ++t)
       for (int i = 0; i < stride; ++i) {
@@ -184,10 +186,11 @@ void test_training(Random& random) {
     check_exponentials<std::uint16_t>(random, n, kinds[turn % 6], &Kernels::exponentials_bf16);
   }
   report.test("attend_gradient");
-  for (int turn = 0; turn < 24; ++turn) {
+  for (int turn = 0; turn < 36; ++turn) {
     const int positions = turn % 4 == 0 ? 32 * random.between(1, 3) : random.between(1, 100), head_dim = 32 * random.between(1, 3);
-    report.scene("%d positions, head_dim %d", positions, head_dim);
-    check_gradient(random, positions, head_dim);
+    const double dropped = turn % 3 == 0 ? 0.0 : random.uniform(0.0, 0.6);
+    report.scene("%d positions, head_dim %d, %.3f dropped", positions, head_dim, dropped);
+    check_gradient(random, positions, head_dim, dropped);
   }
 }
 

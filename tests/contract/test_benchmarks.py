@@ -236,7 +236,7 @@ def test_limits_compile_and_measure(tmp_path: Path) -> None:
 def test_requirements_are_pinned(name: str) -> None:
     lines = install.requirements(ROOT / "benchmarks" / name)
     assert lines
-    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+    assert all(re.fullmatch(r"[\w.-]+(\[\w+\])?==[\w.]+", line) for line in lines)
     assert "torch==2.13.0" in lines
 
 

@@ -40,7 +40,7 @@ def named(marker: str) -> list[str]:
 
 def test_every_block_of_code_is_found() -> None:
     assert len(BLOCKS) == len(re.findall(r"^```(?:sh|python)$", ENGLISH, re.MULTILINE))
-    assert {block.marker for block in BLOCKS} == {"", "make", "install", "network", "train"}
+    assert {block.marker for block in BLOCKS} == {"", "make", "install", "network", "train", "serve"}
     assert sum(block.output is not None for block in BLOCKS) >= 5
 
 

@@ -110,6 +110,17 @@ def test_100_and_100_steps_are_200_steps_bit_for_bit(corpus: Path, tmp_path: Pat
     assert same_weights(second.model, whole.model)
 
 
+def test_dropout_in_the_kernels_goes_on_bit_for_bit(corpus: Path, tmp_path: Path) -> None:
+    values = table(corpus, tmp_path / "whole", steps=8, accumulate=2, precision="bf16")
+    values["model"] |= {"n_embd": 64, "dropout": 0.2}  # heads of width 32, which the kernels take where there are tiles
+    whole = run(values)
+    half = trainer({**values, "out": str(tmp_path / "halves")})
+    for _ in range(4):
+        half.train_step()
+    half.save()
+    assert same_weights(run(resume=tmp_path / "halves").model, whole.model)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_asked_to_stop_it_saves_and_says_how_to_go_on(corpus: Path, tmp_path: Path, number: signal.Signals) -> None:
     def stop(model: torch.nn.Module, step: int) -> dict[str, float]:

@@ -73,6 +73,7 @@ LONG = {"n_positions": 512, "n_embd": 128, "n_layer": 4, "n_head": 4}
         (DEEP, 4096, {"batch_size": 16, "precision": "bf16"}, "adamw", 0, False),
         (DEEP, 50257, {"batch_size": 8, "checkpoint_activations": True}, "adamw", 0, True),
         ({**LONG, "dropout": 0.1}, 512, {"batch_size": 4}, "adamw", 0, True),
+        ({**LONG, "dropout": 0.1}, 512, {"batch_size": 8, "precision": "bf16"}, "adamw", 0, True),
     ],
 )
 def test_the_estimate_is_within_15_percent(

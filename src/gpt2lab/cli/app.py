@@ -14,7 +14,10 @@ from gpt2lab.errors import ConfigError, nearest
 COMMANDS = {
     "generate": "Continue a prompt, or write from nothing.",
     "interactive": "Answer prompts one after another.",
+    "explore": "Choose the next token yourself, among the likeliest.",
+    "serve": "Serve OpenAI's completions API and the pages over HTTP.",
     "score": "Measure how well a model expects a text, token by token.",
+    "inspect": "Look at what a model holds of a text: surprise, the logit lens, attention.",
     "eval": "Evaluate a model by the protocols in use.",
     "bias": "Measure what a model expects of groups of people.",
     "tokenizer": "Train a vocabulary, or turn text into token ids and back.",

@@ -15,6 +15,11 @@ _RENAMED = {
     "prompt_lookup_num_tokens": "--prompt-lookup",
     "held_out_authors": "--held-out-author",
     "workers=1": "--workers 1",
+    "max_body_bytes": "--max-body",
+    "memory_bytes": "--memory",
+    "prefix_bytes": "--prefix-memory",
+    "request_seconds": "--timeout",
+    "stop_seconds": "--stop-timeout",
 }
 _UNDERSCORED = ("batch_size", "top_k", "top_p", "top_p_rule", "min_p", "typical_p", "repetition_penalty",
                 "no_repeat_ngram_size", "num_beams", "length_penalty", "max_time", "vocab_size", "min_frequency",
@@ -22,7 +27,8 @@ _UNDERSCORED = ("batch_size", "top_k", "top_p", "top_p_rule", "min_p", "typical_
                 "learning_rate", "run_name", "restore_from", "checkpoint_dir", "warmup_steps", "freeze_layers",
                 "lora_rank", "lora_alpha", "save_every", "max_checkpoints", "sample_every", "sample_length",
                 "sample_num", "sample_dir", "val_dataset", "val_share", "val_every", "val_batch_count",
-                "val_batch_size", "only_train_transformer_layers", "max_length")  # fmt: skip
+                "val_batch_size", "only_train_transformer_layers", "max_length",
+                "max_running", "max_waiting", "max_prompt_tokens", "max_output_tokens")  # fmt: skip
 _PLAIN = (
     "temperature",
     "seed",
@@ -48,6 +54,9 @@ _PLAIN = (
     "overwrite",
     "format",
     "floor",
+    "host",
+    "port",
+    "cors",
 )
 
 _FLAGS = {**_RENAMED, **{name: "--" + name.replace("_", "-") for name in _UNDERSCORED}}

@@ -33,10 +33,18 @@ class Job:
         return self.prompt[_native.window_start(len(self.prompt), n_positions, self.params.stride(n_positions)) :]
 
 
+class End(NamedTuple):
+    """The end token of a text, with its log-probability and the likeliest tokens in its place, as in `Output`."""
+
+    id: int
+    logprob: float
+    top_logprobs: list[tuple[int, float]]
+
+
 class Progress(NamedTuple):
     """New tokens of the job numbered `job`, with their log-probabilities as in `Output`.
 
-    `finish` is "" until its last report, then "length", "stop" or "eos".
+    `finish` is "" until its last report, then "length", "stop" or "eos"; `end` comes with "eos" only.
     """
 
     job: int
@@ -44,6 +52,7 @@ class Progress(NamedTuple):
     finish: str
     logprobs: list[float]
     top_logprobs: TopLogprobs
+    end: End | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,7 @@ def joined(job: int, parts: Sequence[Progress]) -> Progress:
         parts[-1].finish if parts else "",
         [p for part in parts for p in part.logprobs],
         [t for part in parts for t in part.top_logprobs],
+        parts[-1].end if parts else None,
     )
 
 
@@ -114,11 +124,13 @@ class Text:
         ids = sequence.ids_from(sequence.prompt_length + first)
         finish = self._finish(ids)
         self._reported += len(ids)
-        count = len(ids) - (finish == "eos")
-        if count == 0:
+        if not ids:
             return Progress(self.number, [], finish, [], [])
         logprobs, tops = sequence.logprobs_from(first), sequence.top_logprobs_from(first)
-        return Progress(self.number, ids[:count], finish, logprobs[:count], tops[:count])
+        if finish != "eos":
+            return Progress(self.number, ids, finish, logprobs, tops)
+        end = End(ids[-1], logprobs[-1], tops[-1] if tops else [])
+        return Progress(self.number, ids[:-1], finish, logprobs[:-1], tops[:-1], end)
 
     def remember_in(self, prefixes: PrefixCache | None, *, ended: bool) -> None:
         """Leave what was computed to texts that begin alike: the prompt once it has been read, and all at the end."""

@@ -168,6 +168,16 @@ class NativeBackend:
         result: tuple[Floats, Ids, Floats, Ids, Floats] = self._model.score(cache, ids, targets, top)
         return result
 
+    def trace(self, ids: Ids) -> tuple[Floats, Floats]:
+        """See `Backend.trace`."""
+        traced: tuple[Floats, Floats] = self._model.trace(self._model.new_cache(), ids)
+        return traced
+
+    def score_states(self, states: Floats, targets: Ids, top: int) -> tuple[Floats, Ids, Floats, Ids, Floats]:
+        """See `Backend.score_states`."""
+        result: tuple[Floats, Ids, Floats, Ids, Floats] = self._model.score_states(states, targets, top)
+        return result
+
     def sequence(self, prompt: Ids, params: SamplingParams, sample: int, cache: Cache | None = None) -> TextSequence:
         """See `Backend.sequence`."""
         n = self.config.n_positions

@@ -118,6 +118,16 @@ class Backend(Protocol):
         (log-probability, rank, entropy in nats, the `top` likeliest ids (n, top), their log-probabilities (n, top)).
         """
 
+    def trace(self, ids: Ids) -> tuple[Floats, Floats]:
+        """Return what one pass over `ids` holds inside, of L layers and T ids.
+
+        The residual stream in front of each block and behind the last one, before ln_f, (L + 1, T, n_embd); queries,
+        keys and values of each layer, (L, T, 3 n_embd).
+        """
+
+    def score_states(self, states: Floats, targets: Ids, top: int) -> tuple[Floats, Ids, Floats, Ids, Floats]:
+        """Return what `score` does, of states (rows, n_embd) in the residual stream, as if no block came after them."""
+
     def sequence(self, prompt: Ids, params: SamplingParams, sample: int, cache: Cache | None = None) -> TextSequence:
         """Return a text to be generated from `prompt`.
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from gpt2lab.engine.params import check_whole
 from gpt2lab.engine.prefix import PrefixCache
-from gpt2lab.engine.protocol import Backend, Floats, Ids
+from gpt2lab.engine.protocol import Backend, Cache, Floats, Ids
 from gpt2lab.engine.windows import Window, check_stride, sliding
 from gpt2lab.errors import RequestError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +123,72 @@ def next_logits(backend: Backend, ids: Ids, prefixes: PrefixCache | None = None)
 
     What `prefixes` knows of the beginning is not computed again, and this text is remembered there.
     """
-    window = np.ascontiguousarray(ids[-backend.config.n_positions :])
+    return drained(logits_pieces(backend, ids[-backend.config.n_positions :], prefixes))
+
+
+def logits_pieces(
+    backend: Backend, window: Ids, prefixes: PrefixCache | None = None, *, piece: int | None = None
+) -> Generator[int, None, Floats]:
+    """Do what `next_logits` does for at most n_positions tokens, `piece` of them (default: all) between two yields."""
+    logits, _ = yield from read_pieces(backend, window, prefixes, piece=piece)
+    return logits
+
+
+def read_pieces(
+    backend: Backend, window: Ids, prefixes: PrefixCache | None = None, *, piece: int | None = None
+) -> Generator[int, None, tuple[Floats, Cache]]:
+    """Do what `logits_pieces` does, and return the cache of `window` too; it is to be forked, not written to."""
+    window = np.ascontiguousarray(window)
     known = None if prefixes is None else prefixes.find(window[:-1])
     cache = backend.new_cache() if known is None else known
+    most = len(window) if piece is None else piece
+    check_whole("piece", most, 1)
+    while len(window) - cache.length > most:
+        backend.feed(cache, window[cache.length : cache.length + most])
+        yield cache.length
     logits: Floats = backend.forward([cache], [window[cache.length :]])[0]
     if prefixes is not None:
         prefixes.add(window, cache)
-    return logits
+    return logits, cache
+
+
+def hidden_pieces(backend: Backend, ids: Ids, layer: int) -> Generator[int, None, Floats]:
+    """Return hidden states (len(ids), n_embd) after `layer` blocks, a window between two yields of how many are done.
+
+    A longer text is read in windows that overlap by half.
+    """
+    n = backend.config.n_positions
+    parts: list[Floats] = []
+    done = start = 0
+    while done < len(ids):
+        end = min(start + n, len(ids))
+        parts.append(backend.hidden(np.ascontiguousarray(ids[start:end]), layer)[done - start :])
+        yield end
+        done, start = end, end - n // 2
+    return np.concatenate(parts)
+
+
+def drained(pieces: Generator[int, None, T]) -> T:
+    """Do all pieces of some work at once and return what comes of it."""
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 def most_likely(logits: Floats, k: int) -> list[tuple[int, float]]:
     """Return the k likeliest (id, probability), highest first, lower ids first among equals; not renormalised."""
     check_whole("k", k, 1)
-    wide = logits.astype(np.float64)
-    probabilities = np.exp(wide - wide.max())
-    probabilities /= probabilities.sum()
-    order = np.lexsort((np.arange(wide.size), -wide))[: min(k, wide.size)]
-    return [(int(i), float(probabilities[i])) for i in order]
+    exponentials = np.exp(logits - logits.max(), dtype=np.float64)
+    total = exponentials.sum()
+    return [(int(i), float(exponentials[i] / total)) for i in largest(logits, k)]
+
+
+def largest(values: npt.NDArray[np.floating[Any]], k: int) -> npt.NDArray[np.intp]:
+    """Return the places of the k largest values, largest first, lower places first among equals; sorts no more."""
+    least = np.partition(values, -k)[-k] if k < values.size else -np.inf
+    places = np.flatnonzero(values >= least)
+    order: npt.NDArray[np.intp] = places[np.lexsort((places, -values[places]))[:k]]
+    return order

@@ -134,11 +134,37 @@ class TorchBackend:
         logprob, rank, entropy, top_ids, top_logprobs = (np.concatenate(column) for column in zip(*parts, strict=True))
         return logprob, rank, entropy, top_ids, top_logprobs
 
+    def trace(self, ids: Ids) -> tuple[Floats, Floats]:
+        """See `Backend.trace`."""
+        with self._torch.inference_mode():
+            h = self._model.transformer
+            given = self._torch.from_numpy(ids.astype(np.int64)).to(self._device)
+            x = (h.wte(given) + h.wpe(self._torch.arange(len(ids), device=self._device)))[None]
+            stream, qkv = [x], []
+            blocks: Any = h.h
+            for block in blocks:
+                qkv.append(block.attn.c_attn(block.ln_1(x)))
+                x = block(x, None)
+                stream.append(x)
+            return self._torch.cat(stream).float().cpu().numpy(), self._torch.cat(qkv).float().cpu().numpy()
+
+    def score_states(self, states: Floats, targets: Ids, top: int) -> tuple[Floats, Ids, Floats, Ids, Floats]:
+        """See `Backend.score_states`."""
+        with self._torch.inference_mode():
+            x = self._model.transformer.ln_f(self._torch.from_numpy(states).to(self._device))
+            columns: tuple[Floats, Ids, Floats, Ids, Floats] = self._measured(
+                x @ self._model.head_weight.T, targets, top
+            )
+            return columns
+
     def _score(self, cache: Cache, ids: Ids, targets: Ids, top: int) -> tuple[Any, ...]:
+        columns: tuple[Any, ...] = self._measured(self._logits(cache, ids, all_positions=True).float(), targets, top)
+        return columns
+
+    def _measured(self, logits: torch.Tensor, targets: Ids, top: int) -> Any:
         torch = self._torch
         with torch.inference_mode():
-            logits = self._logits(cache, ids, all_positions=True).float()
-            logp = torch.log_softmax(logits, dim=-1)
+            logp, p = torch.log_softmax(logits, dim=-1), torch.softmax(logits, dim=-1)
             want = torch.from_numpy(targets.astype(np.int64)).to(self._device)[:, None]
             chosen = logits.gather(1, want)
             place = torch.arange(logits.shape[1], device=self._device)[None]
@@ -147,7 +173,7 @@ class TorchBackend:
             columns = (
                 logp.gather(1, want)[:, 0],
                 rank.int(),
-                -(logp.exp() * logp).sum(1),
+                -(p * logp).sum(1),
                 best_ids[:, :top].int(),
                 best[:, :top],
             )

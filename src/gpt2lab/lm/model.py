@@ -17,8 +17,9 @@ from gpt2lab.engine.packed import default_cache
 from gpt2lab.engine.params import SamplingParams, check_names, check_whole
 from gpt2lab.engine.prefix import PrefixCache
 from gpt2lab.engine.protocol import Backend, Ids
-from gpt2lab.engine.score import most_likely, next_logits, score_ids
+from gpt2lab.engine.score import drained, hidden_pieces, most_likely, next_logits, score_ids
 from gpt2lab.errors import CheckpointError, RequestError
+from gpt2lab.lm.inspection import Inspection, inspection_pieces
 from gpt2lab.lm.options import default_params, warn_of_trailing_space, with_length
 from gpt2lab.lm.results import Generation, Score
 from gpt2lab.lm.seeds import next_seed
@@ -311,19 +312,19 @@ class LanguageModel:
         if pooling not in ("mean", "last", "none"):
             raise RequestError(f"pooling = {pooling!r} is not one of 'mean', 'last', 'none'.")
         ((_, ids),), _ = self._prompts(text, token_ids)
-        states = self._hidden(ids, layer % (n_layer + 1))
+        states = drained(hidden_pieces(self.backend, ids, layer % (n_layer + 1)))
         if pooling == "none":
             return states
         pooled: npt.NDArray[np.float32] = states[-1] if pooling == "last" else states.mean(axis=0, dtype=np.float64)
         return pooled.astype(np.float32)
 
-    def _hidden(self, ids: Ids, layer: int) -> npt.NDArray[np.float32]:
-        n, parts, done, start = self.config.n_positions, [], 0, 0
-        while done < len(ids):
-            end = min(start + n, len(ids))
-            parts.append(self.backend.hidden(np.ascontiguousarray(ids[start:end]), layer)[done - start :])
-            done, start = end, end - n // 2
-        return np.concatenate(parts)
+    def inspect(
+        self, text: str | None = None, *, token_ids: Sequence[int] | None = None, bos: bool = True, top: int = 5
+    ) -> Inspection:
+        """Return the attention of every head and what each layer would say (the logit lens) of a text of one window."""
+        ((_, ids),), _ = self._prompts(text, token_ids)
+        whole = np.concatenate([np.asarray([self.bos_id()], np.int32), ids]) if bos else ids
+        return drained(inspection_pieces(self.backend, self.tokenizer, whole, begins=bos, top=top))
 
     # ---- prompts and parameters ------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 from gpt2lab.errors import RequestError
@@ -21,7 +22,7 @@ class TextStream:
         self._decoder = tokenizer.stream()
         self._stops, self._include = list(stops), include_stop
         self._ends: list[int] = []  # length of the text when each token had been decoded
-        self._emitted = 0
+        self._emitted = 0  # how much of it has been returned
         self.text = ""
         self.stopped = False
 
@@ -39,6 +40,16 @@ class TextStream:
         if not self.stopped:
             self._add(self._decoder.finish())
         return self._certain(final=True)
+
+    @property
+    def ends(self) -> Sequence[int]:
+        """Length of the text when each token had been decoded; a token begins where the one before it ends."""
+        return self._ends
+
+    @property
+    def certain_tokens(self) -> int:
+        """Number of tokens whose text has been returned whole."""
+        return self.token_count if self.stopped else bisect_right(self._ends, self._emitted)
 
     @property
     def token_count(self) -> int:

@@ -21,6 +21,7 @@ from gpt2lab.model.cache import KVCache
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.init import initialise
 from gpt2lab.model.relative import attend_relatively
+from gpt2lab.model.vector_math import settle
 
 _tanh_gelu = partial(F.gelu, approximate="tanh")
 
@@ -181,6 +182,7 @@ class GPT(nn.Module):
 
     def __init__(self, config: GPT2Config, generator: torch.Generator | None = None) -> None:
         super().__init__()
+        settle()
         self.config = config
         self.transformer = Transformer(config)
         self.lm_head = None if config.tie_word_embeddings else nn.Linear(config.n_embd, config.vocab_size, bias=False)

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from gpt2lab.model.config import GPT2Config
-from gpt2lab.model.gpt import Transformer
+from gpt2lab.model.gpt import Attention, Transformer
 from gpt2lab.model.relative import BLOCK
 from gpt2lab.train.loss import CHUNK_BYTES
 from gpt2lab.train.recipe import Recipe
@@ -100,7 +100,11 @@ def estimate(
         tokens=-(-loop.batch_size // processes) * (window or config.n_positions),
         window=window or config.n_positions,
         half=half,
-        dropout=recipe.model.dropout > 0,
+        drops=config.resid_pdrop > 0,
+        drops_ends=config.embd_pdrop > 0,
+        pairs=config.attn_pdrop > 0
+        and not config.max_relative_position
+        and not (half and _has_native_attention(model)),
         head_learns=any(n.endswith(("wte.weight", "lm_head.weight")) for n, _ in trained),
     )
     blocks, again = config.n_layer - _frozen_blocks(model), loop.checkpoint_activations
@@ -137,7 +141,10 @@ class _Step:
     tokens: int
     window: int
     half: bool
-    dropout: bool
+    drops: bool
+    drops_ends: bool
+    pairs: bool
+    """Whether dropout of attention is PyTorch's, which holds matrices of all pairs of positions."""
     head_learns: bool
 
     @property
@@ -153,7 +160,7 @@ class _Step:
     @property
     def ends(self) -> int:
         """What goes into the last norm, and with dropout the mask of the embeddings."""
-        return self.tokens * 4 * self.config.n_embd * (2 if self.dropout else 1)
+        return self.tokens * 4 * self.config.n_embd * (2 if self.drops_ends else 1)
 
     @property
     def block(self) -> int:
@@ -161,11 +168,12 @@ class _Step:
         config, c, e = self.config, self.config.n_embd, self.element
         inside = 8 * c + e * (6 * c + 2 * config.inner)  # x and x' in float32; ln_1, q k v, y, ln_2, c_fc, activation
         inside += 4 * config.n_head + 16  # attention's sums of exponentials, the means and deviations of the norms
-        pairs = config.n_head * self.window
-        if self.dropout:  # masks; attention in float32 with its weights, their mask and what that leaves of them
-            inside += 2 * e * c + (12 - 3 * e) * c + (0 if self.relative else 12 * pairs)
+        if self.drops:  # masks
+            inside += 2 * e * c
+        if self.pairs:  # attention in float32 with its weights, their mask and what that leaves of them
+            inside += (12 - 3 * e) * c + 12 * config.n_head * self.window
         if self.relative and self.window <= BLOCK:  # the weights, in float32 and as they are multiplied
-            inside += (4 + (2 if self.dropout else 1) * e) * pairs
+            inside += (4 + (2 if self.drops else 1) * e) * config.n_head * self.window
         return self.tokens * inside + self.copies
 
     @property
@@ -173,15 +181,15 @@ class _Step:
         """What the backward pass of a block makes and drops."""
         config, c, e = self.config, self.config.n_embd, self.element
         feed_forward = e * config.inner + 6 * c
-        attention = 4 * config.n_head * self.window - 2 * e * config.inner - (e + 4) * c if self.dropout else 0
-        if self.relative:  # scores of some queries, skewed and not, their softmax, and the gradients of each
+        attention = 4 * config.n_head * self.window - 2 * e * config.inner - (e + 4) * c if self.pairs else 0
+        if self.relative:  # scores of some queries, skewed and not, their softmax, each one's gradient
             attention = (16 + 6 * e) * config.n_head * min(self.window, BLOCK)
         return self.tokens * max(feed_forward, attention)
 
     @property
     def attention_holes(self) -> int:
         """What matrices of all pairs of positions leave behind in a block and nothing smaller fills. Measured."""
-        if not self.dropout or self.relative:
+        if not self.pairs:
             return 0
         pairs = self.tokens * self.config.n_head * self.window
         return max(0, 10 * pairs - (self.block - 12 * pairs - self.copies))
@@ -216,6 +224,10 @@ def _update_bytes(name: str, trained: Sequence[tuple[str, int]]) -> int:
     """Return what an optimizer makes and drops while it updates the largest matrix it has."""
     largest = max((n for path, n in trained if name != "muon" or ".h." in path), default=0)
     return {"muon": 16, "adafactor": 4}.get(name, 0) * largest
+
+
+def _has_native_attention(model: nn.Module) -> bool:
+    return any(isinstance(module, Attention) and module.attend is not None for module in model.modules())
 
 
 def _frozen_blocks(model: nn.Module) -> int:

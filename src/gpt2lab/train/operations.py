@@ -54,39 +54,48 @@ class _Gelu(torch.autograd.Function):
 
 
 class NativeAttention:
-    """Takes the place of an attention layer's `attend` for whole texts in bfloat16 without dropout."""
+    """Takes the place of an attention layer's `attend` for whole texts in bfloat16.
+
+    Which weights dropout drops follows from one number of torch's generator, text, head, query and key
+    (native/kernels/dropout.inl): the backward pass finds the same ones, nothing of size (T, T) is stored.
+    """
 
     def __init__(self, operations: _native.Operations, layer: Attention) -> None:
         self._operations, self._layer = operations, layer
 
     def __call__(self, qkv: Tensor) -> Tensor | None:
         """Map (B, T, 3 C) to (B, T, C), or return None for what it does not do."""
-        dropped = self._layer.training and self._layer.dropout > 0.0
-        if qkv.dtype != torch.bfloat16 or qkv.device.type != "cpu" or dropped:
+        if qkv.dtype != torch.bfloat16 or qkv.device.type != "cpu":
             return None
-        y: Tensor = _Attention.apply(qkv, self._layer.n_head, self._layer.scale, self._operations)  # type: ignore[no-untyped-call]
+        dropout = self._layer.dropout if self._layer.training else 0.0
+        seed = int(torch.randint(2**63 - 1, ())) if dropout else 0
+        y: Tensor = _Attention.apply(qkv, self._layer.n_head, self._layer.scale, dropout, seed, self._operations)  # type: ignore[no-untyped-call]
         return y
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, heads: int, scale: float, operations: _native.Operations) -> Tensor:
+    def forward(
+        ctx: Any, qkv: Tensor, heads: int, scale: float, dropout: float, seed: int, operations: _native.Operations
+    ) -> Tensor:
         qkv = qkv.detach().contiguous()
         b, t, width = qkv.shape
         y = torch.empty(b, t, width // 3, dtype=qkv.dtype)
         log_sum = torch.empty(b, heads, t)
-        operations.attention(_bits(qkv), scale, _bits(y), log_sum.numpy())
+        operations.attention(_bits(qkv), scale, _bits(y), log_sum.numpy(), dropout, seed)
         ctx.save_for_backward(qkv, y, log_sum)
-        ctx.operations, ctx.scale = operations, scale
+        ctx.operations, ctx.scale, ctx.drop = operations, scale, (dropout, seed)
         return y
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Any) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *upstream: Any) -> tuple[Tensor, None, None, None, None, None]:
         qkv, y, log_sum = ctx.saved_tensors
         g = upstream[0].to(y.dtype).contiguous()
         d_qkv = torch.empty_like(qkv)
-        ctx.operations.attention_gradient(_bits(qkv), ctx.scale, _bits(y), log_sum.numpy(), _bits(g), _bits(d_qkv))
-        return d_qkv, None, None, None
+        ctx.operations.attention_gradient(
+            _bits(qkv), ctx.scale, _bits(y), log_sum.numpy(), _bits(g), _bits(d_qkv), *ctx.drop
+        )
+        return d_qkv, None, None, None, None, None
 
 
 def exponentials_(rows: Tensor) -> tuple[Tensor, Tensor]:

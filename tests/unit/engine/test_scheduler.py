@@ -171,10 +171,21 @@ def test_iteration_yields_what_the_result_holds(backend: NativeBackend, expected
         parts = list(ticket)
         assert [part.finish for part in parts] == [""] * (len(parts) - 1) + ["length"]
         assert all(len(p.ids) == len(p.logprobs) == len(p.top_logprobs) for p in parts)
-        assert joined(0, parts)[1:] == (expected[1].ids, "length", expected[1].logprobs, expected[1].top_logprobs)
+        whole = joined(0, parts)
+        assert whole[1:] == (expected[1].ids, "length", expected[1].logprobs, expected[1].top_logprobs, None)
         assert ticket.result() == expected[1]
         assert ticket.finish == "length"
         assert [(part.ids, part.finish) for part in ticket] == [([], "length")]  # all was taken before
+
+
+def test_the_end_token_is_told_apart(backend: NativeBackend, expected: list[Output]) -> None:
+    free = expected[1]
+    at = next(i for i in range(2, len(free.ids)) if free.ids[i] not in free.ids[:i])
+    job = dataclasses.replace(JOBS[1], params=PARAMS.replaced({"stop_ids": (free.ids[at],)}))
+    with Scheduler(backend) as scheduler:
+        whole = joined(0, list(scheduler.submit(job)))
+    assert (whole.ids, whole.finish, whole.logprobs) == (free.ids[:at], "eos", free.logprobs[:at])
+    assert whole.end == (free.ids[at], free.logprobs[at], free.top_logprobs[at])
 
 
 def test_news_comes_after_every_report(backend: NativeBackend, expected: list[Output]) -> None:

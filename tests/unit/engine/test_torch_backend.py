@@ -99,8 +99,7 @@ def test_scores_and_hidden_states_agree(backends: tuple[Backend, Backend]) -> No
     ids = np.random.default_rng(0).integers(MODEL.vocab_size, size=300).astype(np.int32)
     a, b = (score_ids(backend, ids, context=0, top=3) for backend in backends)
     np.testing.assert_allclose(a.logprobs, b.logprobs, atol=1e-4)
-    # log-probabilities off by e shift an entropy of h nats by up to e * (1 + h), and h is above 5 here
-    np.testing.assert_allclose(a.entropies, b.entropies, atol=6e-4)
+    np.testing.assert_allclose(a.entropies, b.entropies, atol=1e-4)
     np.testing.assert_array_equal(a.top_ids, b.top_ids)
     np.testing.assert_array_equal(a.ranks, b.ranks)
     for layer in range(MODEL.n_layer + 1):

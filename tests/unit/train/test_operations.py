@@ -110,10 +110,125 @@ def test_attention_has_the_same_bits_for_any_number_of_threads() -> None:
     assert torch.equal(one[1], other[1])
 
 
-def test_attention_leaves_dropout_and_float32_to_torch() -> None:
-    dropping, plain = layer(1, 32, attn_pdrop=0.1), layer(1, 32, attn_pdrop=0.0)
-    assert NativeAttention(operations(), dropping)(torch.randn(1, 4, 96).bfloat16()) is None
-    assert NativeAttention(operations(), plain)(torch.randn(1, 4, 96)) is None
+def test_attention_leaves_float32_to_torch() -> None:
+    assert NativeAttention(operations(), layer(1, 32))(torch.randn(1, 4, 96)) is None
+
+
+def kept_weights(rows: int, positions: int, heads: int, share: float, seed: int, threads: int = 2) -> Tensor:
+    """Return what each weight is multiplied by, (B, H, T, T), read off texts of equal scores and unit values."""
+    depth = 64
+    factors = torch.zeros(rows, heads, positions, positions)
+    for start in range(0, positions, depth):
+        qkv = torch.zeros(rows, positions, 3, heads, depth)
+        for i in range(min(depth, positions - start)):
+            qkv[:, start + i, 2, :, i] = 1.0
+        flat = qkv.view(rows, positions, -1).bfloat16()
+        y, log_sum = torch.empty(rows, positions, heads * depth).bfloat16(), torch.empty(rows, heads, positions)
+        operations(threads).attention(*map(raw, (flat, 1.0, y, log_sum)), share, seed)
+        count = torch.arange(1, positions + 1).view(1, -1, 1, 1)  # every weight of query i is 1 / (i + 1)
+        seen = (y.float().view(rows, positions, heads, depth) * count).permute(0, 2, 1, 3)  # (B, H, T, D)
+        factors[..., start : start + depth] = seen[..., : positions - start]
+    return factors
+
+
+def raw(x: object) -> object:
+    if not isinstance(x, Tensor):
+        return x
+    return (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).numpy()
+
+
+@needs_tiles
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_dropped_weights_are_as_many_as_asked_for_and_have_no_pattern(share: float) -> None:
+    rows, positions, heads = 4, 256, 4
+    factors = kept_weights(rows, positions, heads, share, seed=11)
+    visible = torch.ones(positions, positions).tril().bool()
+    assert not factors[..., ~visible].any()
+    kept = factors > 0
+    torch.testing.assert_close(factors[kept], torch.full_like(factors[kept], 1 / (1 - share)), atol=0, rtol=1e-2)
+
+    def mean_is(values: Tensor, wanted: float) -> None:
+        spread = (wanted * (1 - wanted) / values.numel()) ** 0.5
+        assert abs(values.double().mean().item() - wanted) < 4.5 * spread
+
+    stays = 1 - share
+    mean_is(kept[..., visible], stays)
+    for head in kept.flatten(0, 1):
+        mean_is(head[visible], stays)
+    both = stays * stays
+    mean_is((kept[..., 1:] & kept[..., :-1])[..., visible[:, :-1] & visible[:, 1:]], both)  # keys side by side
+    mean_is((kept[..., 1:, :] & kept[..., :-1, :])[..., visible[:-1]], both)  # queries
+    mean_is((kept[:, 1:] & kept[:, :-1])[..., visible], both)  # heads
+    mean_is((kept[1:] & kept[:-1])[..., visible], both)  # texts
+    mean_is((kept & (kept_weights(rows, positions, heads, share, seed=12) > 0))[..., visible], both)  # seeds
+
+
+@needs_tiles
+def test_the_same_weights_are_dropped_for_any_number_of_threads() -> None:
+    one, other = (kept_weights(2, 100, 3, 0.3, seed=5, threads=n) for n in (1, 3))
+    assert torch.equal(one, other)
+
+
+@needs_tiles
+@pytest.mark.parametrize(
+    ("rows", "positions", "heads", "width"), [(2, 64, 2, 128), (1, 33, 3, 96), (3, 3, 1, 64), (2, 150, 2, 128)]
+)
+def test_attention_with_dropout_and_its_gradient_are_those_of_the_weights_that_stay(
+    rows: int, positions: int, heads: int, width: int
+) -> None:
+    qkv = torch.randn(rows, positions, 3 * width).bfloat16()
+    upstream = torch.randn(rows, positions, width).bfloat16()
+    module = layer(heads, width, attn_pdrop=0.3).train()
+    torch.manual_seed(8)
+    factors = kept_weights(rows, positions, heads, 0.3, int(torch.randint(2**63 - 1, ())))
+    factors = factors.gt(0).double() / (1 - 0.3)
+
+    def dense(x: Tensor) -> Tensor:
+        q, k, v = x.view(rows, positions, 3, heads, -1).permute(2, 0, 3, 1, 4)  # (B, H, T, D) each
+        scores = (q @ k.transpose(2, 3)) * module.scale
+        hidden = torch.ones(positions, positions).triu(1).bool()
+        weights = scores.masked_fill(hidden, float("-inf")).softmax(3) * factors
+        return (weights @ v).transpose(1, 2).reshape(rows, positions, width)
+
+    torch.manual_seed(8)
+    y, gradient = with_gradient(NativeAttention(operations(), module), qkv, upstream)
+    wanted, wanted_gradient = with_gradient(dense, qkv.double(), upstream.double())
+    torch.testing.assert_close(y.double(), wanted, atol=3e-2, rtol=2e-2)
+    torch.testing.assert_close(gradient.double(), wanted_gradient, atol=6e-2, rtol=3e-2)
+    torch.manual_seed(8)
+    again = with_gradient(NativeAttention(operations(3), module), qkv, upstream)
+    assert torch.equal(again[0], y)
+    assert torch.equal(again[1], gradient)
+    assert not torch.equal(NativeAttention(operations(), module)(qkv), y)
+    torch.testing.assert_close(
+        NativeAttention(operations(), module.eval())(qkv).float(), module._mix(qkv.float(), None), atol=2e-2, rtol=2e-2
+    )
+
+
+def test_a_share_that_is_none_is_refused() -> None:
+    numbers = [raw(torch.zeros(shape).bfloat16()) for shape in ((1, 1, 96), (1, 1, 32))]
+    for share in (-0.1, 1.0):
+        with pytest.raises(ValueError, match="do not fit"):
+            operations().attention(numbers[0], 1.0, numbers[1], raw(torch.zeros(1, 1, 1)), share, 1)
+
+
+@needs_tiles
+def test_a_block_computed_twice_drops_the_same_weights() -> None:
+    config = GPT2Config(vocab_size=50, n_positions=40, n_embd=64, n_layer=2, n_head=2, attn_pdrop=0.4)
+    ids = torch.randint(50, (3, 40))
+
+    def gradients(again: bool) -> list[Tensor]:
+        model = GPT(config, torch.Generator().manual_seed(1))
+        model.transformer.checkpoint_activations = again
+        use_native(model, torch.device("cpu"), torch.bfloat16)
+        torch.manual_seed(3)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = F.cross_entropy(model(ids).view(-1, 50).float(), ids.view(-1))
+        loss.backward()
+        return [p.grad for p in model.parameters() if p.grad is not None]
+
+    for once, twice in zip(gradients(again=False), gradients(again=True), strict=True):
+        assert torch.equal(once, twice)
 
 
 def test_a_model_of_native_operations_has_the_loss_and_gradients_of_its_own() -> None:

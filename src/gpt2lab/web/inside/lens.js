@@ -1,0 +1,35 @@
+// The logit lens: a row for each layer, the last on top, a column for each place, in each cell that layer's first guess.
+
+import { h, percent, shownToken } from "../lib/view.js";
+import { say } from "../lib/words.js";
+import { guessesFor } from "./numbers.js";
+
+export function layerName(layer, count) {
+  if (layer === 0) return say("embeddings");
+  return layer === count - 1 ? say("lastLayer") : say("layer", { n: layer });
+}
+
+// Returns { element, select(at) }; `chosen(at)` is called when the reader chooses a place.
+export function lensPart(data, chosen) {
+  const layers = data.lens.length;
+  const places = Array.from({ length: data.count }, (_, i) => i + 1);
+  const heads = places.map((at) => h("th", { scope: "col", onclick: () => at < data.count && chosen(at) }, ...(at < data.count ? shownToken(data.tokens[at]) : ["…"])));
+  const cells = places.map(() => []);
+  const rows = Array.from({ length: layers }, (_, i) => layers - 1 - i).map((layer) => h("tr", {}, h("th", { scope: "row" }, layerName(layer, layers)), ...places.map((at, column) => {
+    const guesses = guessesFor(data, layer, at);
+    const [text, probability] = guesses[0];
+    const right = at < data.count && data.lens[layer].ranks[at - 1] === 0;
+    const cell = h("td", { class: right ? "right" : "", title: guesses.map(([name, p]) => `${JSON.stringify(name)} ${percent(p)}`).join("\n"), onclick: () => at < data.count && chosen(at) }, ...shownToken(text));
+    cell.style.background = `color-mix(in oklab, var(--says) ${(62 * Math.sqrt(probability)).toFixed(1)}%, var(--sheet))`;
+    cells[column].push(cell);
+    return cell;
+  })));
+  const box = h("div", { class: "lens sheet", tabIndex: 0, role: "region", "aria-label": say("lens") }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}), ...heads)), h("tbody", {}, ...rows)));
+  const element = h("section", { class: "part" }, h("h2", {}, say("lens")), h("p", { class: "lead" }, say("lensLead")), box);
+  const select = (at) => {
+    places.forEach((place, column) => [heads[column], ...cells[column]].forEach((cell) => cell.classList.toggle("here", place === at)));
+    const head = heads[at - 1];
+    if (head) box.scrollLeft += Math.min(0, head.offsetLeft - box.scrollLeft - 130) + Math.max(0, head.offsetLeft + head.offsetWidth - box.scrollLeft - box.clientWidth + 20);
+  };
+  return { element, select };
+}
