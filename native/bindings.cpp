@@ -206,10 +206,10 @@ void bind_model(nb::module_& m) {
   nb::class_<Model> model(m, "Model");
   model
       .def("__init__",
-           [](Model* self, int vocab_size, int n_positions, int n_embd, int n_layer, int n_head, int n_inner, const std::string& activation, float layer_norm_epsilon,
+           [](Model* self, int vocab_size, int n_positions, int n_embd, int n_layer, int n_head, int n_inner, int max_relative_position, const std::string& activation, float layer_norm_epsilon,
               std::vector<float> attention_scale, bool tied, const std::string& precision, bool bf16_cache, const std::string& isa, int threads,
               std::optional<Bytes> packed) {
-             const ModelConfig config{vocab_size, n_positions, n_embd, n_layer, n_head, n_inner, activation_named(activation), layer_norm_epsilon,
+             const ModelConfig config{vocab_size, n_positions, n_embd, n_layer, n_head, n_inner, max_relative_position, activation_named(activation), layer_norm_epsilon,
                                       std::move(attention_scale), tied, precision_named(precision), bf16_cache};
              const std::byte* weights = packed ? reinterpret_cast<const std::byte*>(packed->data()) : nullptr;
              new (self) Model(config, kernels_named(isa), threads, weights);
@@ -218,8 +218,8 @@ void bind_model(nb::module_& m) {
                throw std::invalid_argument("The packed weights are those of another model.");
              }
            },
-           "vocab_size"_a, "n_positions"_a, "n_embd"_a, "n_layer"_a, "n_head"_a, "n_inner"_a, "activation"_a, "layer_norm_epsilon"_a, "attention_scale"_a, "tied"_a, "precision"_a,
-           "bf16_cache"_a, "isa"_a, "threads"_a, "packed"_a.none(), nb::keep_alive<1, 16>())
+           "vocab_size"_a, "n_positions"_a, "n_embd"_a, "n_layer"_a, "n_head"_a, "n_inner"_a, "max_relative_position"_a, "activation"_a, "layer_norm_epsilon"_a, "attention_scale"_a, "tied"_a, "precision"_a,
+           "bf16_cache"_a, "isa"_a, "threads"_a, "packed"_a.none(), nb::keep_alive<1, 17>())
       .def("set", [](Model& model, const std::string& name, const AnyFloats& data) {
         const float* values = data.data();
         nb::gil_scoped_release release;

@@ -33,10 +33,16 @@ Model::Model(ModelConfig config, const Kernels& kernels, int threads, const std:
   const auto members = static_cast<std::size_t>(team_.size());
   private_.resize(members);
   scores_.resize(members);
+  related_.resize(members);
+  bias_.resize(members);
   rounded_.resize(members);
   for (std::size_t i = 0; i < members; ++i) {
     samplers_.emplace_back(kernels_);
     scores_[i].resize(static_cast<std::size_t>(score_stride()) * kQueryRows);
+    if (config_.max_relative_position > 0) {
+      related_[i].resize(static_cast<std::size_t>(round_up(config_.max_relative_position, kPanel)) * kQueryRows);
+      bias_[i].resize(static_cast<std::size_t>(score_stride()) * kQueryRows);
+    }
     if (config_.bf16_cache) rounded_[i].resize(static_cast<std::size_t>(kQueryRows) * static_cast<std::size_t>(config_.cache_shape().key_depth() + score_stride()));
   }
 }
@@ -57,6 +63,8 @@ void Model::lay_out() {
     lay_out(layer.ln_2);
     layer.c_fc.lay_out(arena_, c, config_.n_inner, true, precision);
     layer.mlp_proj.lay_out(arena_, config_.n_inner, c, true, precision);
+    if (config_.max_relative_position > 0) layer.relative.resize(static_cast<std::size_t>(config_.n_head));
+    for (auto& relative : layer.relative) relative.lay_out(arena_, config_.head_dim(), config_.max_relative_position, false, Precision::fp32);
   }
   lay_out(ln_f_);
   head_.lay_out(arena_, c, config_.vocab_size, false, precision);
@@ -91,6 +99,16 @@ void Model::set(const std::string& name, const float* data) {
   const std::string rest = name.substr(dot + 1);
   const bool is_weight = rest.size() > 7 && rest.compare(rest.size() - 7, 7, ".weight") == 0;
   const std::string part = rest.substr(0, rest.rfind('.'));
+  if (rest == "attn.relative_keys" && !layer.relative.empty()) {
+    const auto distances = static_cast<std::size_t>(config_.max_relative_position), width = static_cast<std::size_t>(config_.head_dim());
+    std::vector<float> farthest_first(distances * width);
+    for (const Linear& relative : layer.relative) {
+      for (std::size_t i = 0; i < distances; ++i, data += width)
+        std::copy(data, data + width, farthest_first.data() + (distances - 1 - i) * width);
+      relative.pack(arena_, farthest_first.data(), true, nullptr, 0, relative.panels());
+    }
+    return;
+  }
   if (part == "ln_1") return set(layer.ln_1, is_weight, data);
   if (part == "ln_2") return set(layer.ln_2, is_weight, data);
   if (part == "attn.c_attn") return set(layer.c_attn, is_weight, false, &layer.ln_1, data);
@@ -280,10 +298,35 @@ void Model::attention(int rank, int layer, int head, const Piece& piece, int ask
   }
   if (asked == piece.count) return;
   const auto attend = shape.bf16 ? kernels_.attend_bf16 : kernels_.attend_f32;
-  attend({queries + asked * qkv_stride, qkv_stride, piece.count - asked, cache.page_table(), shape.key_offset(layer, head), shape.value_offset(layer, head),
-          piece.position + asked + 1, head_dim, shape.value_stride(), config_.attention_scale[static_cast<std::size_t>(layer)],
-          scores_[static_cast<std::size_t>(rank)].data(), score_stride(), rounded_[static_cast<std::size_t>(rank)].data(),
-          mixed_.data() + (piece.first_row + asked) * width + head * head_dim, width});
+  const std::vector<Linear>& relative = layers_[static_cast<std::size_t>(layer)].relative;
+  const int step = relative.empty() ? piece.count : kQueryRows;
+  for (int i = asked; i < piece.count; i += step) {
+    const int count = std::min(step, piece.count - i);
+    if (!relative.empty()) relate(rank, relative[static_cast<std::size_t>(head)], queries + i * qkv_stride, count, piece.position + i);
+    attend({queries + i * qkv_stride, qkv_stride, count, cache.page_table(), shape.key_offset(layer, head), shape.value_offset(layer, head),
+            piece.position + i + 1, head_dim, shape.value_stride(), config_.attention_scale[static_cast<std::size_t>(layer)],
+            scores_[static_cast<std::size_t>(rank)].data(), score_stride(), rounded_[static_cast<std::size_t>(rank)].data(),
+            mixed_.data() + (piece.first_row + i) * width + head * head_dim, width, nullptr, nullptr,
+            relative.empty() ? nullptr : bias_[static_cast<std::size_t>(rank)].data(), score_stride()});
+  }
+}
+
+// What each of `count` queries from `position` on adds to its scores for the distance of every position that it sees (Huang et
+// al. 2018, section 3.4). All positions farther away than the last distance with a vector share that one.
+void Model::relate(int rank, const Linear& relative, const float* queries, int count, int position) {
+  const int farthest = config_.max_relative_position - 1;
+  float* products = related_[static_cast<std::size_t>(rank)].data();
+  const int needed = farthest - std::min(position + count - 1, farthest);  // the first product that any of them needs
+  relative.apply(arena_, kernels_, {queries, layers_.front().c_attn.stride(), nullptr, {}}, count, products, Activation::none, false, needed / kPanel,
+                 relative.panels());
+  for (int i = 0; i < count; ++i) {
+    const int own = position + i;  // at distance 0, the last product
+    const float* row = products + i * relative.stride();
+    float* bias = bias_[static_cast<std::size_t>(rank)].data() + static_cast<std::ptrdiff_t>(i) * score_stride();
+    const int shared = std::max(0, own - farthest);
+    std::fill(bias, bias + shared, row[0]);
+    std::copy(row + farthest - (own - shared), row + farthest + 1, bias + shared);
+  }
 }
 
 // Of the rows that `pick` names, or the first ones where it names none.

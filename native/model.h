@@ -18,6 +18,7 @@ namespace gpt2lab {
 
 struct ModelConfig {
   int vocab_size, n_positions, n_embd, n_layer, n_head, n_inner;
+  int max_relative_position;           // distances that have a vector beside the keys; 0: none
   Activation activation;
   float layer_norm_epsilon;
   std::vector<float> attention_scale;  // of q . k, one per layer
@@ -93,6 +94,7 @@ class Model {
   struct Layer {
     Norm ln_1, ln_2;
     Linear c_attn, attn_proj, c_fc, mlp_proj;
+    std::vector<Linear> relative;  // of each head: query . vector of the distance, the farthest distance first
   };
   struct Scratch {
     Array<float> normed;
@@ -120,6 +122,7 @@ class Model {
   void gather(const Chunk& chunk);
   void attention(int rank, int layer, const Chunk& chunk, const std::vector<Span>& spans, bool only_wanted);
   void attention(int rank, int layer, int head, const Piece& piece, int asked, Cache& cache);
+  void relate(int rank, const Linear& relative, const float* queries, int count, int position);
   void logits(int rank, const Chunk& chunk, const int* pick, const LogitsSink& sink);
   Inputs prepare(int rank, const float* source, std::ptrdiff_t stride, int m, const int* pick, const Norm* norm, const Linear& next);
   void product(int rank, const Linear& linear, const Inputs& inputs, int m, float* y, Activation activation, bool add);
@@ -150,6 +153,7 @@ class Model {
   Scratch shared_;
   std::vector<Scratch> private_;
   std::vector<Array<float>> scores_;              // kQueryRows rows of n_positions, one array a thread
+  std::vector<Array<float>> related_, bias_;      // of relative attention: kQueryRows rows of its products, and of those in place
   std::vector<Array<std::uint16_t>> rounded_;     // of a bf16 cache: Attend::rounded, and a key and a value on their way into it
   std::vector<Sampler> samplers_;
 };

@@ -15,6 +15,7 @@ import pytest
 from gpt2lab.checkpoint import save_hf
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.tokenizer import train_tokenizer
+from random_music import make_model
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,6 +56,18 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(1)
     tensors = {name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in config.tensor_shapes().items()}
     return save_hf(tmp_path_factory.mktemp("models") / "random", config, tensors, tokenizer)
+
+
+@pytest.fixture(scope="session")
+def performer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random model of musical performances."""
+    return make_model(tmp_path_factory.mktemp("music") / "performance", "performance")
+
+
+@pytest.fixture(scope="session")
+def chorister_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random model of chorales."""
+    return make_model(tmp_path_factory.mktemp("music") / "chorales", "chorales")
 
 
 @pytest.fixture(scope="session")

@@ -117,6 +117,8 @@ struct Attend {
   std::ptrdiff_t out_stride;
   float* log_sum = nullptr;       // when not null, (queries): the logarithm of the sum of exp(scores) of each
   const Dropout* dropout = nullptr;  // of the weights, after they were divided by their sum; tables with attend_gradient only
+  const float* bias = nullptr;    // when not null, (queries, bias_stride): added to query . key, of each position
+  std::ptrdiff_t bias_stride = 0; // at least score_stride
 };
 constexpr int kQueryRows = 32;
 

@@ -440,15 +440,16 @@ static inline void fetch(const void* p, std::ptrdiff_t bytes) {
   for (std::ptrdiff_t at = 0; at < bytes; at += 64) prefetch(static_cast<const char*>(p) + at);
 }
 
-// Softmax over the scores of one query, scaled first, without the division: put(t, p) is called for the vectors of weights from
-// position t, and the factor that makes their sum one is returned.
+// Softmax over the scores of one query, with `bias` added where there is one and scaled first, without the division: put(t, p) is
+// called for the vectors of weights from position t, and the factor that makes their sum one is returned.
 template <class Put>
-static inline float soften(float* scores, float scale, int visible, int stored, float* log_sum, const Put& put) {
+static inline float soften(float* scores, const float* bias, float scale, int visible, int stored, float* log_sum, const Put& put) {
   const float lowest = -__builtin_inff();
   F largest = f_set(lowest);
   for (int t = 0; t < stored; t += kLanes) {
     const int left = visible - t;
-    const F s = f_first(f_mul(f_load(scores + t), f_set(scale)), left < 0 ? 0 : left < kLanes ? left : kLanes, lowest);
+    const F raw = bias ? f_add(f_load(scores + t), f_load(bias + t)) : f_load(scores + t);
+    const F s = f_first(f_mul(raw, f_set(scale)), left < 0 ? 0 : left < kLanes ? left : kLanes, lowest);
     f_store(scores + t, s);
     largest = f_max(largest, s);
   }
@@ -616,7 +617,8 @@ static inline void attend_tile(const Attend& job, int query) {
   float factor[Q];
   EACH(q, Q) {
     float* scores = job.scores + q * job.score_stride;
-    factor[q] = soften(scores, job.scale, visible + q, stored, job.log_sum ? job.log_sum + query + q : nullptr,
+    const float* bias = job.bias ? job.bias + (query + q) * job.bias_stride : nullptr;
+    factor[q] = soften(scores, bias, job.scale, visible + q, stored, job.log_sum ? job.log_sum + query + q : nullptr,
                        [&](int t, F p) { f_store(scores + t, p); });
     Cache::weigh(scores, stored);
   };

@@ -218,7 +218,7 @@ static void attend_tiles(const Attend& job) {
     for (int r = 0; r < rows; ++r) {
       float* scores = job.scores + r * job.score_stride;
       std::uint16_t* const to = weights + r * job.score_stride;
-      factor[r] = soften(scores, job.scale, job.visible + query + r, pages * kPage, job.log_sum ? job.log_sum + query + r : nullptr,
+      factor[r] = soften(scores, job.bias ? job.bias + (query + r) * job.bias_stride : nullptr, job.scale, job.visible + query + r, pages * kPage, job.log_sum ? job.log_sum + query + r : nullptr,
                          [&](int t, F p) { store_bf16(to + t, job.dropout ? f_mul(p, kept_keys(*job.dropout, query + r, t)) : p); });
     }
     for (int column = 0; column < job.value_stride; column += kTileBlock) {

@@ -1,6 +1,7 @@
 // Attention over a paged cache, in both of its formats, against softmax in double precision.
 //
-// A score is a chain of head_dim fused multiply-adds and one product: it may be off by d = gamma(head_dim + 1) sum|q k| |scale|.
+// A score is a chain of head_dim fused multiply-adds and one product: it may be off by d = gamma(head_dim + 1) sum|q k| |scale|;
+// with a bias there is one addition more, and the sum has |bias| too.
 // Its weight exp(score - top) is then off by the relative error d + exp_error(score - top); that of the subtracted maximum is
 // the same for all and cancels. With w for the exact weights, e for those errors and n positions, an output may differ by
 //   sum w e |v| + |out| sum w e + gamma(n + n / 16 + 8) sum w |v|, the last for the sums and the division.
@@ -77,7 +78,7 @@ struct Cached {
 
 // The outputs of query `number`, some of whose weights may be dropped after they were divided by their sum.
 template <class Element>
-std::vector<Bounded> reference(const Cached<Element>& cached, const float* query, double scale, int visible, const Dropout* dropout, int number) {
+std::vector<Bounded> reference(const Cached<Element>& cached, const float* query, const float* bias, double scale, int visible, const Dropout* dropout, int number) {
   const Shape& shape = cached.shape;
   std::vector<double> score, slack;
   double top = -std::numeric_limits<double>::infinity();
@@ -88,8 +89,12 @@ std::vector<Bounded> reference(const Cached<Element>& cached, const float* query
       sum += product;
       magnitude += std::fabs(product);
     }
+    if (bias) {
+      sum += static_cast<double>(bias[t]);
+      magnitude += std::fabs(static_cast<double>(bias[t]));
+    }
     score.push_back(sum * scale);
-    slack.push_back(gamma(shape.head_dim + 1.0) * magnitude * std::fabs(scale) + shape.head_dim * kSmallest);
+    slack.push_back(gamma(shape.head_dim + (bias ? 2.0 : 1.0)) * magnitude * std::fabs(scale) + shape.head_dim * kSmallest);
     // float scores beyond its range end in infinite minus infinite
     if (magnitude > std::numeric_limits<float>::max() / 2.0) slack.back() = std::numeric_limits<double>::infinity();
     top = std::fmax(top, score.back());
@@ -135,6 +140,11 @@ void check(Random& random, const Shape& shape, Data data, void (*Kernels::*atten
   fill(random, data, query.data(), query.size());
   const float scale = random.chance(4) ? 3.0f : 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
   const std::ptrdiff_t score_stride = round_up(shape.positions(), kPage);
+  Buffer<float> bias(random.chance(3) ? static_cast<std::size_t>(score_stride * shape.queries) : 0);
+  fill(random, data, bias.data(), bias.size());
+  const float* biases = bias.size() > 0 ? bias.data() : nullptr;
+  for (int q = 0; q < shape.queries && biases; ++q)  // what is not visible may be anything
+    std::memset(bias.data() + q * score_stride + shape.visible + q, 0xFF, static_cast<std::size_t>(score_stride - shape.visible - q) * sizeof(float));
 
   const QueryWords words(random, shape.queries);
   const Dropout dropout = words.dropout(dropped);
@@ -147,7 +157,8 @@ void check(Random& random, const Shape& shape, Data data, void (*Kernels::*atten
     std::memset(rounded.data(), 0xFF, rounded.size() * sizeof(std::uint16_t));
     (table.kernels->*attend)({query.data() + first * stride, stride, count, cached.table.data(), cached.key_offset, cached.value_offset,
                               shape.visible + first, shape.head_dim, cached.value_stride, scale, scores.data(), score_stride, rounded.data(),
-                              out.data(), out_stride, nullptr, dropped > 0.0 ? &from_first : nullptr});
+                              out.data(), out_stride, nullptr, dropped > 0.0 ? &from_first : nullptr,
+                              biases ? biases + first * score_stride : nullptr, score_stride});
     std::vector<float> rows;
     for (std::size_t i = 0; i < out.size(); ++i) {
       if (i % static_cast<std::size_t>(out_stride) < width) rows.push_back(out[i]);
@@ -169,7 +180,7 @@ void check(Random& random, const Shape& shape, Data data, void (*Kernels::*atten
                     alone, static_cast<double>(row[d]), static_cast<double>(results[t][static_cast<std::size_t>(alone) * width + d]));
   }
   for (int q = 0; q < shape.queries; ++q) {
-    const auto want = reference(cached, query.data() + q * stride, static_cast<double>(scale), shape.visible + q, dropped > 0.0 ? &dropout : nullptr, q);
+    const auto want = reference(cached, query.data() + q * stride, biases ? biases + q * score_stride : nullptr, static_cast<double>(scale), shape.visible + q, dropped > 0.0 ? &dropout : nullptr, q);
     for (std::size_t t = 0; t < results.size(); ++t)
       for (std::size_t d = 0; d < width; ++d) {
         const double got = static_cast<double>(results[t][static_cast<std::size_t>(q) * width + d]);

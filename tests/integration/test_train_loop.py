@@ -23,7 +23,7 @@ from gpt2lab.checkpoint import load_hf
 from gpt2lab.data import Corpus, CorpusRecipe, prepare
 from gpt2lab.errors import CheckpointError, ConfigError, DataError, Gpt2labError
 from gpt2lab.tokenizer import Tokenizer
-from gpt2lab.train import run, state
+from gpt2lab.train import load_recipe, run, state
 from gpt2lab.train import trainer as new_trainer
 from gpt2lab.train.export import export, trained_tensors
 from gpt2lab.train.log import Progress, read_metrics
@@ -32,7 +32,7 @@ from gpt2lab.train.records import Records
 from gpt2lab.train.state import find_state, read_state
 
 FOLDER = Path(__file__).parents[2] / "recipes"
-RECIPES = sorted(path for path in FOLDER.glob("*.toml") if not path.stem.startswith("finetune-"))
+RECIPES = sorted(p for p in FOLDER.glob("*.toml") if not p.stem.startswith("finetune-") and not load_recipe(p).task)
 
 
 @pytest.fixture(scope="module")

@@ -91,6 +91,9 @@ def _attention(config: GPT2Config, layer: int, block: Mapping[str, Array], x: Ar
     for head in range(config.n_head):
         q, k, v = (qkv[:, part * c + head * d : part * c + (head + 1) * d] for part in range(3))  # (T, D) each
         scores = q @ k.T  # (T, T)
+        if config.max_relative_position:
+            back = np.clip(np.arange(t)[:, None] - np.arange(t), 0, config.max_relative_position - 1)  # (T, T)
+            scores = scores + np.einsum("td,tsd->ts", q, block["attn.relative_keys"][head][back])
         if config.scale_attn_weights:
             scores = scores / math.sqrt(d)
         if config.scale_attn_by_inverse_layer_idx:

@@ -46,6 +46,16 @@ MODEL = GPT2Config(vocab_size=211, n_positions=64, n_embd=48, n_layer=2, n_head=
 """The shape used where one is enough."""
 
 
+RELATIVE = {
+    f"{distances} distances, head width {width}": GPT2Config(
+        vocab_size=97, n_positions=70, n_embd=2 * width, n_layer=2, n_head=2, max_relative_position=distances,
+        scale_attn_by_inverse_layer_idx=distances == 40, bos_token_id=0, eos_token_id=0,
+    )
+    for distances, width in ((2, 4), (7, 17), (33, 8), (64, 32), (70, 3), (200, 32), (40, 64))
+}  # fmt: skip
+"""Shapes with relative attention: fewer distances than positions, as many, and more."""
+
+
 def weights_of(config: GPT2Config, seed: int = 7) -> dict[str, Any]:
     """Return float32 tensors by name, wide enough that the model has opinions, narrow enough for float32."""
     return numpy_gpt2.random_weights(config, seed=seed, scale=min(0.3, 1.5 * config.n_embd**-0.5))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, TaskID
 
-Unit = Literal["tokens", "bytes", "questions", "texts"]
+Unit = Literal["tokens", "bytes", "questions", "texts", "pieces"]
 
 PATIENCE = 2.0
 """Seconds of silence before the bar appears."""

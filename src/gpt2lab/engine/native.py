@@ -96,6 +96,7 @@ class NativeBackend:
             n_layer=config.n_layer,
             n_head=config.n_head,
             n_inner=config.inner,
+            max_relative_position=config.max_relative_position,
             activation=config.activation_function,
             layer_norm_epsilon=config.layer_norm_epsilon,
             attention_scale=[config.attention_scale(i) for i in range(config.n_layer)],

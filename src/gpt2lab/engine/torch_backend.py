@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import gpt2lab._native as _native
 from gpt2lab.config import to_dict
-from gpt2lab.engine.native import choose_isa, native_params
+from gpt2lab.engine.native import choose_isa
 from gpt2lab.engine.params import SamplingParams
 from gpt2lab.engine.protocol import UNBOUNDED, Cache, Floats, Ids, TextSequence
+from gpt2lab.engine.stepped import SteppedSequence
 from gpt2lab.errors import ConfigError, MissingExtraError
 from gpt2lab.model.config import GPT2Config
 
@@ -47,75 +47,6 @@ class _TorchCache:
 
     def pages(self) -> list[tuple[int, int]]:
         return [(id(t), t.element_size() * t.nelement()) for t in (self.kv.keys, self.kv.values)]
-
-
-class _TorchSequence:
-    """A native sequence, which chooses and stops, beside a torch cache that holds part of its window or nothing."""
-
-    def __init__(self, native: Any, cache: _TorchCache, params: SamplingParams, n_positions: int) -> None:
-        self.native, self.cache, self.params, self.n_positions = native, cache, params, n_positions
-        self.window_start = self._start()
-
-    @property
-    def running(self) -> bool:
-        return bool(self.native.running)
-
-    @property
-    def finish(self) -> str:
-        return str(self.native.finish)
-
-    @property
-    def generated(self) -> int:
-        return int(self.native.generated)
-
-    @property
-    def prompt_length(self) -> int:
-        return int(self.native.prompt_length)
-
-    @property
-    def due(self) -> int:
-        return self.prompt_length + self.generated - self._start() - self._cached()
-
-    @property
-    def lookups(self) -> tuple[int, int]:
-        return 0, 0
-
-    def ids_from(self, first: int) -> list[int]:
-        return list(self.native.ids_from(first))
-
-    def logprobs_from(self, first: int) -> list[float]:
-        return list(self.native.logprobs_from(first))
-
-    def top_logprobs_from(self, first: int) -> list[list[tuple[int, float]]]:
-        return list(self.native.top_logprobs_from(first))
-
-    def snapshot(self) -> tuple[Ids, Cache]:
-        cache = self.cache.fork()
-        cache.crop(self._cached())
-        return np.asarray(self.native.ids_from(self._start()), np.int32)[: cache.length], cache
-
-    def stop(self) -> None:
-        self.native.stop()
-
-    def fork(self, sample: int) -> _TorchSequence:
-        twin = _TorchSequence(self.native.fork(sample), self.cache.fork(), self.params, self.n_positions)
-        twin.window_start = self.window_start
-        return twin
-
-    def pending(self) -> Ids:
-        """Return the ids the model has yet to see, after moving the window if it must."""
-        self.cache.crop(self._cached())
-        self.window_start = self._start()
-        return np.asarray(self.native.ids_from(self.window_start + self.cache.length), np.int32)
-
-    def _start(self) -> int:
-        """Return where the window of the ids so far begins."""
-        length = self.prompt_length + self.generated
-        return int(_native.window_start(length, self.n_positions, self.params.stride(self.n_positions)))
-
-    def _cached(self) -> int:
-        """Return how many ids from there on the cache holds."""
-        return self.cache.length if self._start() == self.window_start else 0
 
 
 class TorchBackend:
@@ -251,19 +182,15 @@ class TorchBackend:
     def sequence(self, prompt: Ids, params: SamplingParams, sample: int, cache: Cache | None = None) -> TextSequence:
         """See `Backend.sequence`."""
         n = self.config.n_positions
-        native = _native.Sequence(
-            prompt, params.max_new_tokens, native_params(params, sample), n, params.stride(n), None
-        )
         own = self.new_cache() if cache is None else cache.fork()
-        assert isinstance(own, _TorchCache)
-        sequence = _TorchSequence(native, own, params, n)
+        sequence = SteppedSequence.begin(prompt, params, sample, own, n)
         own.crop(len(prompt) - sequence.window_start - 1)  # the logits after the last token are wanted: it must be fed
         return sequence
 
     def prefill(self, sequences: Sequence[TextSequence]) -> None:
         """See `Backend.prefill`."""
         for sequence in sequences:
-            assert isinstance(sequence, _TorchSequence)
+            assert isinstance(sequence, SteppedSequence)
             pending = sequence.pending()
             if len(pending) > 1:
                 self.feed(sequence.cache, pending[:-1])
@@ -279,11 +206,11 @@ class TorchBackend:
                 return taken
             left = max(budget, 1)
             for sequence in running:
-                assert isinstance(sequence, _TorchSequence)
+                assert isinstance(sequence, SteppedSequence)
                 left -= self._advance(sequence, left)
         return steps
 
-    def _advance(self, sequence: _TorchSequence, budget: int) -> int:
+    def _advance(self, sequence: SteppedSequence, budget: int) -> int:
         """Read what is due, or as much as `budget` allows, and choose a token; return what that took of the budget."""
         pending = sequence.pending()
         taken = min(len(pending), budget) if len(pending) > 1 else 0
@@ -292,7 +219,7 @@ class TorchBackend:
                 self.feed(sequence.cache, pending[:taken])
         else:
             logits = self.forward([sequence.cache], [pending])[0]
-            sequence.native.accept(np.ascontiguousarray(logits), self._isa)
+            sequence.accept(logits, self._isa)
         return taken
 
 

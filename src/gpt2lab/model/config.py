@@ -19,6 +19,9 @@ ACTIVATIONS = ("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu", "relu", "si
 """Activation functions of the feed-forward layer, in transformers' names. The first three are the same function
 (the tanh form of GELU that GPT-2 uses) up to rounding; silu and swish are two names of one."""
 
+RELATIVE_TYPE = "gpt2-relative"
+"""The model type of a GPT-2 with relative attention in its config.json."""
+
 # Keys of transformers' config.json that change the forward pass in a way this project does not compute.
 _REFUSED: dict[str, tuple[Any, ...]] = {
     "add_cross_attention": (False, None),
@@ -55,6 +58,8 @@ class GPT2Config:
     resid_pdrop: float = 0.1
     embd_pdrop: float = 0.1
     attn_pdrop: float = 0.1
+    max_relative_position: int = 0
+    """Distances that relative attention tells apart (model/relative.py); 0: none, as GPT-2 has it."""
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"):
@@ -71,6 +76,8 @@ class GPT2Config:
             )
         if not self.layer_norm_epsilon > 0:
             raise ConfigError(f"layer_norm_epsilon = {self.layer_norm_epsilon} must be positive.")
+        if self.max_relative_position < 0:
+            raise ConfigError(f"max_relative_position = {self.max_relative_position} must not be negative; 0 is none.")
         for name in ("resid_pdrop", "embd_pdrop", "attn_pdrop"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} = {getattr(self, name)} must be in [0, 1).")
@@ -114,6 +121,8 @@ class GPT2Config:
                 ("mlp.c_proj.bias", (c,)),
             ):
                 shapes[f"{h}.{name}"] = shape
+            if self.max_relative_position:
+                shapes[f"{h}.attn.relative_keys"] = (self.n_head, self.max_relative_position, self.head_dim)
         shapes["transformer.ln_f.weight"] = (c,)
         shapes["transformer.ln_f.bias"] = (c,)
         if not self.tie_word_embeddings:
@@ -138,7 +147,7 @@ class GPT2Config:
         project does not compute, is a `ConfigError`.
         """
         kind = values.get("model_type", "gpt2")
-        if kind != "gpt2":
+        if kind not in ("gpt2", RELATIVE_TYPE):
             raise ConfigError(f"config.json says model_type = {kind!r}; only 'gpt2' models can be loaded.")
         for key, allowed in _REFUSED.items():
             if key in values and values[key] not in allowed:
@@ -153,11 +162,18 @@ class GPT2Config:
         return from_dict(cls, arguments)
 
     def to_hf(self) -> dict[str, Any]:
-        """Return the contents of a config.json that transformers loads as GPT2LMHeadModel."""
+        """Return the contents of a config.json that transformers loads as GPT2LMHeadModel.
+
+        With relative attention the model type is one that transformers does not know: it would leave the tensors out.
+        """
+        values = to_dict(self)
+        plain = not values["max_relative_position"]
+        if plain:
+            del values["max_relative_position"]
         return {
-            "architectures": ["GPT2LMHeadModel"],
-            "model_type": "gpt2",
-            **to_dict(self),
+            "architectures": ["GPT2LMHeadModel" if plain else "GPT2RelativeLMHeadModel"],
+            "model_type": "gpt2" if plain else RELATIVE_TYPE,
+            **values,
             "n_ctx": self.n_positions,
             "torch_dtype": "float32",
         }

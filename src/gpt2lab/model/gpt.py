@@ -20,6 +20,7 @@ from gpt2lab.errors import RequestError
 from gpt2lab.model.cache import KVCache
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.init import initialise
+from gpt2lab.model.relative import attend_relatively
 from gpt2lab.model.vector_math import settle
 
 _tanh_gelu = partial(F.gelu, approximate="tanh")
@@ -75,6 +76,10 @@ class Attention(nn.Module):
         self.attend: Callable[[Tensor], Tensor | None] | None = None
         self.scale = config.attention_scale(layer)
         self.resid_dropout = nn.Dropout(config.resid_pdrop)
+        self.relative_keys: nn.Parameter | None = None
+        if config.max_relative_position:
+            shape = (config.n_head, config.max_relative_position, self.head_dim)
+            self.relative_keys = nn.Parameter(torch.empty(shape))
 
     def forward(self, x: Tensor, cache: KVCache | None) -> Tensor:
         """Mix (B, T, C) over the positions up to each one; with a cache, over the cached ones too."""
@@ -93,6 +98,10 @@ class Attention(nn.Module):
         if cache is not None:
             past = cache.length
             k, v = cache.append(self.layer, k, v)  # (B, H, P + T, D)
+        dropout = self.dropout if self.training else 0.0
+        if self.relative_keys is not None:
+            y = attend_relatively(q, k, v, self.relative_keys, scale=self.scale, dropout=dropout)
+            return y.transpose(1, 2).reshape(b, t, c)  # (B, H, T, D) -> (B, T, C)
         mask = None
         if past and t > 1:  # row i sees the P cached positions and the new ones up to i
             mask = torch.ones(t, past + t, dtype=torch.bool, device=qkv.device).tril(past)
@@ -101,7 +110,7 @@ class Attention(nn.Module):
             k,
             v,
             attn_mask=mask,
-            dropout_p=self.dropout if self.training else 0.0,
+            dropout_p=dropout,
             is_causal=not past and t > 1,
             scale=self.scale,
         )

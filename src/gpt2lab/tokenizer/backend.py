@@ -84,6 +84,8 @@ def _model(vocabulary: Vocabulary) -> Any:
         return _bpe(vocab, list(vocabulary.merges), ignore_merges=vocabulary.ignore_merges)
     from tokenizers import models
 
+    if vocabulary.kind == "words":
+        return models.WordLevel(vocab)
     unknown = vocabulary.roles.get("unk", "[UNK]")
     try:
         return models.WordPiece(vocab, unk_token=unknown, max_input_chars_per_word=100)
@@ -104,15 +106,17 @@ def _with_parts(vocabulary: Vocabulary) -> tokenizers.Tokenizer:
     """Return an empty tokenizer with the vocabulary's normaliser, pre-tokeniser and decoder."""
     import tokenizers
 
+    splitting = {"byte-level": BYTE_LEVEL, "wordpiece": None, "words": WORDS}[vocabulary.kind]
+    joining = {"byte-level": BYTE_LEVEL, "wordpiece": WORDPIECE_DECODER, "words": None}[vocabulary.kind]
     parts: dict[str, Any] = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": [],
         "normalizer": vocabulary.normalizer,
-        "pre_tokenizer": vocabulary.pre_tokenizer or (BYTE_LEVEL if vocabulary.kind == "byte-level" else None),
+        "pre_tokenizer": vocabulary.pre_tokenizer or splitting,
         "post_processor": None,
-        "decoder": BYTE_LEVEL if vocabulary.kind == "byte-level" else WORDPIECE_DECODER,
+        "decoder": joining,
         "model": _EMPTY_MODEL,
     }
     try:
@@ -122,4 +126,5 @@ def _with_parts(vocabulary: Vocabulary) -> tokenizers.Tokenizer:
 
 
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+WORDS = {"type": "WhitespaceSplit"}
 WORDPIECE_DECODER = {"type": "WordPiece", "prefix": "##", "cleanup": False}

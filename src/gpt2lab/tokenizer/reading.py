@@ -18,7 +18,7 @@ from typing import Any
 from gpt2lab.errors import DataError, TokenizerError
 from gpt2lab.files import read_json
 from gpt2lab.tokenizer import wordpiece
-from gpt2lab.tokenizer.backend import BYTE_LEVEL
+from gpt2lab.tokenizer.backend import BYTE_LEVEL, WORDS
 from gpt2lab.tokenizer.vocabulary import END_OF_TEXT, ROLES, AddedToken, Vocabulary
 
 _PAIRS = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
@@ -71,6 +71,8 @@ def _from_tokenizer_json(path: Path) -> Vocabulary:
     kind = _kind(path, contents, model)
     vocab = _field(path, model, "vocab", dict, {})
     added = [_added(path, entry) for entry in _field(path, contents, "added_tokens", list, [])]
+    if kind == "words":
+        return _finish(path, _Tables(vocab, [], added, {}, {}), kind="words")
     if kind == "wordpiece":
         parts = {"normalizer": contents.get("normalizer"), "pre_tokenizer": contents.get("pre_tokenizer")}
         unknown = str(model.get("unk_token") or "[UNK]")
@@ -127,8 +129,11 @@ def _kind(path: Path, contents: Mapping[str, Any], model: Mapping[str, Any]) -> 
         raise TokenizerError(
             f"{path}: a BPE model with dropout, a prefix or a suffix is not GPT-2's and cannot be used."
         )
+    if name == "WordLevel" and contents.get("pre_tokenizer") == WORDS and not contents.get("normalizer"):
+        return "words"
     raise TokenizerError(
-        f"{path} is a {name} tokenizer; only byte-level BPE, as GPT-2 has it, and WordPiece can be used."
+        f"{path} is a {name} tokenizer; only byte-level BPE, as GPT-2 has it, WordPiece and words between blanks can "
+        "be used."
     )
 
 

@@ -17,12 +17,13 @@ class TokenBytes(dict[int, bytes]):
         ids = vocabulary.token_ids()
         self.tokens: dict[int, str] = dict(zip(ids.values(), ids, strict=True))
         self._byte_level = vocabulary.kind == "byte-level"
+        self._pieces = vocabulary.kind == "wordpiece"
         self._added = {token.content for token in vocabulary.added}
 
     def __missing__(self, token_id: int) -> bytes:
         token = self.tokens[token_id]
         if not self._byte_level:
-            spelt = wordpiece.bare(token).encode()
+            spelt = (wordpiece.bare(token) if self._pieces else token).encode()
         elif token in self._added or (data := bytemap.to_bytes(token)) is None:
             spelt = token.encode()
         else:

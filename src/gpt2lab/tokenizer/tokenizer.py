@@ -22,7 +22,8 @@ from gpt2lab.tokenizer.lookup import WordLookup
 from gpt2lab.tokenizer.spelling import TokenBytes
 from gpt2lab.tokenizer.stream import StreamDecoder
 from gpt2lab.tokenizer.text import Span, byte_spans, char_spans, without_surrogates
-from gpt2lab.tokenizer.vocabulary import END_OF_TEXT, AddedToken, Vocabulary
+from gpt2lab.tokenizer.vocabulary import END_OF_TEXT, AddedToken, Vocabulary, looked_up
+from gpt2lab.tokenizer.words import check_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +56,8 @@ class Tokenizer:
 
     Byte-level: `decode_bytes(encode_bytes(b)) == b` for every byte string, `decode(encode(t)) == t` for every text
     without lone surrogates (those become U+FFFD). WordPiece (some Chinese GPT-2s) forgets blanks and, if it says so,
-    capitals. Special tokens in a text are plain text unless the caller allows them. Safe to share between threads.
+    capitals; words (music) know one blank between two tokens and no word beside theirs, special ones among them.
+    Elsewhere special tokens in a text are plain text unless the caller allows them. Safe to share between threads.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
@@ -109,7 +111,7 @@ class Tokenizer:
         `added_tokens` are further tokens always matched whole; `roles` maps "eos", "bos", "pad" to tokens. Where the
         vocabulary has `<|endoftext|>` it is special and, unless `roles` differ, the bos and eos token.
         """
-        special = dict(special_tokens) if isinstance(special_tokens, Mapping) else _looked_up(special_tokens, vocab)
+        special = dict(special_tokens) if isinstance(special_tokens, Mapping) else looked_up(special_tokens, vocab)
         if END_OF_TEXT in vocab:
             special.setdefault(END_OF_TEXT, vocab[END_OF_TEXT])
         added = [AddedToken(token, number) for token, number in special.items()]
@@ -312,7 +314,8 @@ class Tokenizer:
         if self._byte_level or previous is None:
             return self._bytes[token_id]
         tokens = self._bytes.tokens
-        return wordpiece.separator(tokens[previous], tokens[token_id]).encode() + self._bytes[token_id]
+        between = " " if self._vocabulary.kind == "words" else wordpiece.separator(tokens[previous], tokens[token_id])
+        return between.encode() + self._bytes[token_id]
 
     def _checked(self, ids: Iterable[int]) -> list[int]:
         try:
@@ -372,6 +375,8 @@ class Tokenizer:
         text = without_surrogates(text)
         if self._missing:
             self._refuse_missing(text.encode())
+        if self._vocabulary.kind == "words":
+            check_words(text, self._ids)
         return text
 
     def _refuse_missing(self, data: bytes) -> None:
@@ -392,9 +397,3 @@ def _run(backend: tokenizers.Tokenizer, texts: list[str]) -> Sequence[Any]:
         return [backend.encode(texts[0])] if len(texts) == 1 else backend.encode_batch_fast(texts)
     except Exception as error:  # the library raises bare Exception
         raise TokenizerError(f"The text does not fit the vocabulary: {error}.") from None
-
-
-def _looked_up(names: Collection[str], vocab: Mapping[str, int]) -> dict[str, int]:
-    if missing := [name for name in names if name not in vocab]:
-        raise TokenizerError(f"The special token {missing[0]!r} is not in the vocabulary.")
-    return {name: vocab[name] for name in names}

@@ -15,7 +15,8 @@ from gpt2lab.errors import TokenizerError
 END_OF_TEXT = "<|endoftext|>"
 ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
-Kind = Literal["byte-level", "wordpiece"]
+Kind = Literal["byte-level", "wordpiece", "words"]
+"""How text becomes tokens: GPT-2's byte-level BPE, BERT's WordPiece, or words between blanks, each a token."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,6 +82,13 @@ class Vocabulary:
         new = [name for name in dict.fromkeys(names) if name not in known]
         added = [*self.added, *(AddedToken(name, len(known) + i) for i, name in enumerate(new))]
         return dataclasses.replace(self, added=added, roles={**(roles or {}), **self.roles})
+
+
+def looked_up(names: Collection[str], vocab: Mapping[str, int]) -> dict[str, int]:
+    """Return the ids of special tokens that are in `vocab`; one that is not is a `TokenizerError`."""
+    if missing := [name for name in names if name not in vocab]:
+        raise TokenizerError(f"The special token {missing[0]!r} is not in the vocabulary.")
+    return {name: vocab[name] for name in names}
 
 
 def _check_ids(vocab: Mapping[str, int], added: Collection[AddedToken]) -> None:

@@ -43,12 +43,13 @@ def _hf(vocabulary: Vocabulary, model_max_length: int | None) -> dict[str, str]:
     config: dict[str, Any] = {"added_tokens_decoder": _added_tokens_decoder(vocabulary)}
     if byte_level:
         config["add_prefix_space"] = bool((vocabulary.pre_tokenizer or {}).get("add_prefix_space", False))
-    else:
+    elif vocabulary.kind == "wordpiece":
         config["do_lower_case"] = bool((vocabulary.normalizer or {}).get("lowercase", False))
     config |= {"clean_up_tokenization_spaces": False, **_special_map(vocabulary)}
     if model_max_length is not None:
         config["model_max_length"] = model_max_length
-    config["tokenizer_class"] = "GPT2Tokenizer" if byte_level else "BertTokenizer"
+    classes = {"byte-level": "GPT2Tokenizer", "wordpiece": "BertTokenizer", "words": "PreTrainedTokenizerFast"}
+    config["tokenizer_class"] = classes[vocabulary.kind]
     return {
         "tokenizer.json": json.dumps(backend.to_json(vocabulary), ensure_ascii=False, separators=(",", ":")) + "\n",
         "tokenizer_config.json": _pretty(config),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,11 @@ from gpt2lab.errors import ConfigError, MissingExtraError
 from gpt2lab.train.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from gpt2lab.train.log import Progress
     from gpt2lab.train.loop import Callback, Every, Trainer
+    from gpt2lab.train.task import Task
 
 __all__ = ["Recipe", "load_recipe", "run", "trainer"]
 
@@ -49,18 +52,19 @@ def trainer(
     resume: str | Path | None = None,
     callbacks: Sequence[Callback | Every] = (),
     progress: Progress | None = None,
+    build: Callable[[Recipe], tuple[Task, nn.Module]] | None = None,
 ) -> Trainer:
-    """Return what `run` would train, before its first step."""
+    """Return what `run` would train, before its first step.
+
+    `build` makes the task and the new model of a recipe (None: a language model of text, `language_modelling`).
+    """
     try:
         import torch
 
-        from gpt2lab.data import Corpus
-        from gpt2lab.model.gpt import GPT
         from gpt2lab.train.legacy import has_saved, saved_recipe
         from gpt2lab.train.loop import Trainer
         from gpt2lab.train.records import begun_by, job_name
         from gpt2lab.train.state import run_folder
-        from gpt2lab.train.task import LanguageModelling
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "safetensors"):
             raise
@@ -78,8 +82,22 @@ def trainer(
         resume = loaded.out
     if loaded.train.threads is not None:
         torch.set_num_threads(loaded.train.threads)
-    corpus = Corpus(loaded.data)
-    config = loaded.model.config(vocab_size=corpus.manifest.vocab_size, end_of_text_id=corpus.manifest.end_of_text_id)
-    task = LanguageModelling(corpus, loaded, config)
-    model = GPT(config, torch.Generator().manual_seed(loaded.train.seed))
+    task, model = (build or language_modelling)(loaded)
     return Trainer(loaded, task, model, callbacks=callbacks, progress=progress, resume=resume)
+
+
+def language_modelling(recipe: Recipe) -> tuple[Task, nn.Module]:
+    """Return the task and the new model of a recipe of text. Raises `ConfigError` when it is one of something else."""
+    import torch
+
+    from gpt2lab.data import Corpus
+    from gpt2lab.model.gpt import GPT
+    from gpt2lab.train.task import LanguageModelling
+
+    if recipe.task:
+        kind = recipe.task.get("kind")
+        raise ConfigError(f"The recipe {recipe.name} trains no model of text: its table [task] is for {kind!r}.")
+    corpus = Corpus(recipe.data)
+    config = recipe.model.config(vocab_size=corpus.manifest.vocab_size, end_of_text_id=corpus.manifest.end_of_text_id)
+    model = GPT(config, torch.Generator().manual_seed(recipe.train.seed))
+    return LanguageModelling(corpus, recipe, config), model

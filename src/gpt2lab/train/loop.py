@@ -15,8 +15,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from gpt2lab.config import to_dict
+from gpt2lab.config import from_dict, to_dict
 from gpt2lab.errors import ConfigError, Gpt2labError
+from gpt2lab.model.config import GPT2Config
 from gpt2lab.train import legacy
 from gpt2lab.train.guard import DivergenceGuard
 from gpt2lab.train.learner import Learner
@@ -346,7 +347,8 @@ class Trainer:
             if state.identity.get(name) != value:
                 what = "vocabulary" if name == "tokenizer_sha256" else name
                 raise ConfigError(f"The run in {folder} had another {what} than that of {self.recipe.data}.")
-        if odd := [f"{k} = {state.config.get(k)!r}, not {v!r}" for k, v in shape.items() if state.config.get(k) != v]:
+        before = to_dict(from_dict(GPT2Config, state.config))
+        if odd := [f"{k} = {before[k]!r}, not {v!r}" for k, v in shape.items() if before[k] != v]:
             raise ConfigError(f"The run in {folder} has another model ({', '.join(odd)}); resume with its own shape.")
         shapes = tensor_shapes(folder)
         saved = {name.removeprefix("optimizer/"): s for name, s in shapes.items() if name.startswith("optimizer/")}

@@ -23,6 +23,7 @@ from torch import nn
 
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt import Attention, Transformer
+from gpt2lab.model.relative import BLOCK
 from gpt2lab.train.loss import CHUNK_BYTES
 from gpt2lab.train.recipe import Recipe
 
@@ -101,7 +102,9 @@ def estimate(
         half=half,
         drops=config.resid_pdrop > 0,
         drops_ends=config.embd_pdrop > 0,
-        pairs=config.attn_pdrop > 0 and not (half and _has_native_attention(model)),
+        pairs=config.attn_pdrop > 0
+        and not config.max_relative_position
+        and not (half and _has_native_attention(model)),
         head_learns=any(n.endswith(("wte.weight", "lm_head.weight")) for n, _ in trained),
     )
     blocks, again = config.n_layer - _frozen_blocks(model), loop.checkpoint_activations
@@ -150,6 +153,11 @@ class _Step:
         return 2 if self.half else 4
 
     @property
+    def relative(self) -> bool:
+        """Whether attention is computed some queries at a time (model/relative.py)."""
+        return self.config.max_relative_position > 0
+
+    @property
     def ends(self) -> int:
         """What goes into the last norm, and with dropout the mask of the embeddings."""
         return self.tokens * 4 * self.config.n_embd * (2 if self.drops_ends else 1)
@@ -164,6 +172,8 @@ class _Step:
             inside += 2 * e * c
         if self.pairs:  # attention in float32 with its weights, their mask and what that leaves of them
             inside += (12 - 3 * e) * c + 12 * config.n_head * self.window
+        if self.relative and self.window <= BLOCK:  # the weights, in float32 and as they are multiplied
+            inside += (4 + (2 if self.drops else 1) * e) * config.n_head * self.window
         return self.tokens * inside + self.copies
 
     @property
@@ -172,6 +182,8 @@ class _Step:
         config, c, e = self.config, self.config.n_embd, self.element
         feed_forward = e * config.inner + 6 * c
         attention = 4 * config.n_head * self.window - 2 * e * config.inner - (e + 4) * c if self.pairs else 0
+        if self.relative:  # scores of some queries, skewed and not, their softmax, each one's gradient
+            attention = (16 + 6 * e) * config.n_head * min(self.window, BLOCK)
         return self.tokens * max(feed_forward, attention)
 
     @property

@@ -26,6 +26,8 @@ class ModelRecipe:
     """The shape of a new model; the vocabulary is the corpus's.
 
     `dropout` is that of all three places of GPT-2, unless `embd_pdrop`, `resid_pdrop` or `attn_pdrop` says otherwise.
+
+    `max_relative_position` distances between positions are told apart by relative attention; 0: none.
     """
 
     n_positions: int = 1024
@@ -40,6 +42,7 @@ class ModelRecipe:
     embd_pdrop: float | None = None
     resid_pdrop: float | None = None
     attn_pdrop: float | None = None
+    max_relative_position: int = 0
 
     def config(self, *, vocab_size: int, end_of_text_id: int) -> GPT2Config:
         """Return the full configuration for a vocabulary. Raises `ConfigError` for an impossible shape."""
@@ -58,6 +61,7 @@ class ModelRecipe:
             resid_pdrop=self.dropout if self.resid_pdrop is None else self.resid_pdrop,
             embd_pdrop=self.dropout if self.embd_pdrop is None else self.embd_pdrop,
             attn_pdrop=self.dropout if self.attn_pdrop is None else self.attn_pdrop,
+            max_relative_position=self.max_relative_position,
         )
 
 
@@ -180,7 +184,11 @@ class LoopRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A whole run: the prepared corpus it reads (`data`), the folder it writes (`out`), and how."""
+    """A whole run: the prepared corpus it reads (`data`), the folder it writes (`out`), and how.
+
+    `task` is for what trains something else than a language model of text, such as `gpt2lab music train`: that checks
+    it. Its "kind" says whose it is.
+    """
 
     name: str
     data: str
@@ -190,6 +198,7 @@ class Recipe:
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
     schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
     train: LoopRecipe
+    task: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require(

@@ -1,0 +1,73 @@
+"""Where the commands of music read and write: MIDI, WAV, pictures, and several of them by number."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpt2lab.cli import console
+from gpt2lab.errors import ConfigError
+from gpt2lab.files import atomic_write
+
+if TYPE_CHECKING:
+    from gpt2lab.apps.music.notes import Notes
+
+SUFFIXES = (".mid", ".midi", ".wav", ".svg", ".png")
+
+
+def numbered(path: str, number: int, count: int) -> str:
+    """Return `path` for the only one of `count`, else with a number from 1 before its ending."""
+    if count == 1:
+        return path
+    if path == console.STDIN:
+        raise ConfigError(f"{count} pieces do not go into one stream; give --out FILE, which is numbered.")
+    target = Path(path)
+    return str(target.with_name(f"{target.stem}-{number + 1}{target.suffix}"))
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    """Write to a file whole or not at all, or to stdout for "-"."""
+    if path == console.STDIN:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    target = Path(path).expanduser()
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "No such folder", str(target.parent))
+    with atomic_write(target) as f:
+        f.write(data)
+
+
+def check_suffixes(paths: list[str]) -> None:
+    """Raise `ConfigError` for a file whose ending says nothing that can be written."""
+    for path in paths:
+        if path != console.STDIN and Path(path).suffix.lower() not in SUFFIXES:
+            raise ConfigError(f"{path} ends in none of {', '.join(SUFFIXES)}, which say what is to be written.")
+
+
+def read_notes(path: str, *, on_grid: bool = False) -> Notes:
+    """Return the notes of a MIDI file, or of stdin for "-"; `on_grid`, a sixteenth of its beat is a row of the grid."""
+    from gpt2lab.apps.music import chorales, midi
+
+    name = "Standard input" if path == console.STDIN else path
+    beat = 4 * chorales.SECONDS_PER_ROW if on_grid else None
+    return midi.read(console.read_bytes(path), name, seconds_per_beat=beat).notes
+
+
+def rendered(notes: Notes, path: str, *, instrument: str, rate: int, soundfont: str | None) -> bytes:
+    """Return notes as the bytes of the file that `path` asks for by its ending; "-" is MIDI."""
+    from gpt2lab.apps.music import midi, roll, synthesiser
+
+    suffix = Path(path).suffix.lower()
+    if suffix == ".wav":
+        if soundfont is not None:
+            return synthesiser.soundfont_bytes(notes, soundfont, rate=rate)
+        return synthesiser.wav_bytes(synthesiser.synthesise(notes, instrument=instrument, rate=rate), rate)
+    if suffix == ".svg":
+        return roll.svg(notes, Path(path).stem).encode()
+    if suffix == ".png":
+        return roll.png(notes, Path(path).stem)
+    return midi.write(notes)
