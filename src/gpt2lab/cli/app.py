@@ -22,7 +22,7 @@ COMMANDS = {
     "answer": "Answer questions, as the GPT-2 paper asked them.",
     "choose": "Choose the likeliest of several texts.",
     "features": "Turn texts into vectors, or find which are alike.",
-    "inspect": "Look at what a model holds of a text: surprise, the logit lens, attention.",
+    "inspect": "Look inside: surprise, the logit lens, attention.",
     "eval": "Evaluate a model by the protocols in use.",
     "bias": "Measure what a model expects of groups of people.",
     "detect": "Tell machine text from human text, and say how far to trust it.",

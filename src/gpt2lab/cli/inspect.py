@@ -39,7 +39,7 @@ def inspect(
     models_dir: o.ModelsDir = None,
     offline: o.Offline = False,
 ) -> None:
-    """Look at what a model holds of a text: surprise, the logit lens, attention.
+    """Look inside: surprise, the logit lens, attention.
 
     For each token how surprising it was, in bits, its rank, and what some of the layers would have said in its place
     (the logit lens). The page that --html writes shows all layers and the attention of every head.
