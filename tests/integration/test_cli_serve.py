@@ -20,6 +20,14 @@ COMMAND = [sys.executable, "-m", "gpt2lab", "serve", "--port", "0", "--threads",
 HEADERS = {"Authorization": "Bearer key"}
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard() -> Iterator[None]:
+    """A shell's background process ignores SIGINT, and so would those that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @contextlib.contextmanager
 def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Yield the process of a server."""

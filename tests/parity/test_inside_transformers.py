@@ -35,7 +35,7 @@ def test_every_head_and_every_layer_equal_transformers(config: GPT2Config, kind:
     with torch.no_grad():
         out = model(torch.from_numpy(ids.astype(np.int64))[None], output_attentions=True)
         assert len(streams) == config.n_layer + 1
-        logits = [model.lm_head(model.transformer.ln_f(stream))[0] for stream in streams]
+        logits = [model.lm_head(model.transformer.ln_f(stream))[0] for stream in tuple(streams)]  # the hook adds more
     for layer, maps in enumerate(out.attentions):
         np.testing.assert_allclose(inside.attentions[layer], maps[0].numpy(), atol=1e-5)
     for layer, rows in enumerate(logits):
