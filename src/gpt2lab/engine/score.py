@@ -181,7 +181,7 @@ def drained(pieces: Generator[int, None, T]) -> T:
 def most_likely(logits: Floats, k: int) -> list[tuple[int, float]]:
     """Return the k likeliest (id, probability), highest first, lower ids first among equals; not renormalised."""
     check_whole("k", k, 1)
-    exponentials = np.exp(logits - logits.max(), dtype=np.float64)
+    exponentials = np.exp(np.subtract(logits, logits.max(), dtype=np.float64))
     total = exponentials.sum()
     return [(int(i), float(exponentials[i] / total)) for i in largest(logits, k)]
 
