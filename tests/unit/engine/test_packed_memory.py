@@ -25,6 +25,7 @@ def over(backend: NativeBackend, packed: npt.NDArray[np.uint8]) -> Any:
         n_layer=MODEL.n_layer,
         n_head=MODEL.n_head,
         n_inner=MODEL.inner,
+        max_relative_position=MODEL.max_relative_position,
         activation=MODEL.activation_function,
         layer_norm_epsilon=MODEL.layer_norm_epsilon,
         attention_scale=[MODEL.attention_scale(i) for i in range(MODEL.n_layer)],
