@@ -8,7 +8,6 @@ from typer import Argument, Option
 
 from gpt2lab.cli import options as o
 from gpt2lab.cli.app import examples
-from gpt2lab.errors import ConfigError
 
 EXAMPLES = examples(
     'gpt2lab answer "Who wrote Hamlet?" --model gpt2',
@@ -52,7 +51,7 @@ def answer(
     from gpt2lab.lm import asking
     from gpt2lab.lm.prompts import QUESTIONS
 
-    turns = [_turn(t) for t in turn or ()]
+    turns = [replies.two_parts(t, f'--turn {t!r} is no turn; write "question = answer".') for t in turn or ()]
     text = "" if text_file is None else console.read_text(text_file)
     lines = replies.asked(question, "question")
     lm = replies.load(model, models_dir, offline, precision, device, threads)
@@ -61,10 +60,3 @@ def answer(
             lm, line, text=text, turns=turns, examples=QUESTIONS[:shots], max_new_tokens=length
         )  # fmt: skip
         console.write(replies.shown(reply, asked=line, as_json=as_json, show_prompt=show_prompt))
-
-
-def _turn(text: str) -> tuple[str, str]:
-    asked, sign, answered = (part.strip() for part in text.partition(" = "))
-    if not sign or not asked or not answered:
-        raise ConfigError(f'--turn {text!r} is no turn; write "question = answer".')
-    return asked, answered

@@ -24,6 +24,14 @@ def asked(argument: str | None, what: str) -> list[str]:
     return lines
 
 
+def two_parts(text: str, mistake: str) -> tuple[str, str]:
+    """Return what stands before and behind " = "; raises `ConfigError` with `mistake` where either is missing."""
+    before, sign, behind = (part.strip() for part in text.partition(" = "))
+    if not sign or not before or not behind:
+        raise ConfigError(mistake)
+    return before, behind
+
+
 def load(
     model: str, models_dir: str | None, offline: bool, precision: str, device: str, threads: int | None
 ) -> LanguageModel:

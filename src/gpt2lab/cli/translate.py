@@ -54,7 +54,9 @@ def translate(
         raise ConfigError("--shots and --reverse choose among the built-in pairs: leave them out beside --example.")
     if shots is not None and shots > len(TRANSLATIONS):
         raise ConfigError(f"--shots = {shots} must be from 0 to {len(TRANSLATIONS)}.")
-    pairs = [_pair(text) for text in example or ()] or list(TRANSLATIONS[: asking.SHOTS if shots is None else shots])
+    mistake = '--example {!r} is no pair; write "sentence = translation".'
+    pairs = [replies.two_parts(text, mistake.format(text)) for text in example or ()]
+    pairs = pairs or list(TRANSLATIONS[: asking.SHOTS if shots is None else shots])
     if reverse:
         pairs = [(b, a) for a, b in pairs]
     lines = replies.asked(sentence, "sentence")
@@ -64,10 +66,3 @@ def translate(
             lm, line, examples=pairs, first_sentence=not whole_line, max_new_tokens=length
         )  # fmt: skip
         console.write(replies.shown(reply, asked=line, as_json=as_json, show_prompt=show_prompt))
-
-
-def _pair(text: str) -> tuple[str, str]:
-    source, sign, target = (part.strip() for part in text.partition(" = "))
-    if not sign or not source or not target:
-        raise ConfigError(f'--example {text!r} is no pair; write "sentence = translation".')
-    return source, target

@@ -16,6 +16,9 @@ from gpt2lab.errors import DataError
 
 IntArray = npt.NDArray[np.int64]
 
+IGNORE = -100
+"""The target of a position that has no loss, as in torch."""
+
 
 class TokenStream(Protocol):
     """A sequence of token ids that can be read anywhere."""

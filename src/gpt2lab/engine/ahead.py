@@ -15,7 +15,7 @@ import numpy.typing as npt
 from gpt2lab.engine.params import check_whole
 from gpt2lab.engine.prefix import PrefixCache
 from gpt2lab.engine.protocol import Backend, Cache, Floats, Ids
-from gpt2lab.engine.score import read_pieces
+from gpt2lab.engine.score import largest, read_pieces
 
 _BATCHES = 8  # steps after which a search for words ends with what it has
 
@@ -126,9 +126,8 @@ def _first(
     check_whole("k", k, 1)
     logits, cache = yield from read_pieces(backend, window, prefixes, piece=piece)
     logprobs = _log_softmax(logits)
-    return [
-        _Branch((int(t),), (float(logprobs[t]),), cache.fork(), float(logprobs[t])) for t in _likeliest(logprobs, k)
-    ]
+    best = largest(logprobs, k).tolist()
+    return [_Branch((t,), (float(logprobs[t]),), cache.fork(), float(logprobs[t])) for t in best]
 
 
 def _step(backend: Backend, branches: Sequence[_Branch]) -> npt.NDArray[np.float64]:
@@ -144,7 +143,7 @@ def _grown(
     found = [
         (branch.logprob + float(row[t]), branch, t, float(row[t]))
         for branch, row in zip(branches, logprobs, strict=True)
-        for t in _likeliest(row, each)
+        for t in largest(row, each).tolist()
         if np.isfinite(row[t])
     ]
     found.sort(key=lambda one: -one[0])
@@ -156,9 +155,3 @@ def _log_softmax(logits: Floats) -> npt.NDArray[np.float64]:
     wide -= wide.max(axis=-1, keepdims=True)
     wide -= np.log(np.exp(wide).sum(axis=-1, keepdims=True))
     return wide
-
-
-def _likeliest(logprobs: npt.NDArray[np.float64], k: int) -> list[int]:
-    """Return the k likeliest ids, lower ones first among equals."""
-    found: list[int] = np.lexsort((np.arange(logprobs.size), -logprobs))[:k].tolist()
-    return found

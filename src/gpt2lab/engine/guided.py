@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from gpt2lab.engine.generate import DEFAULT_BATCH_SIZE
 from gpt2lab.engine.jobs import Job, Output, check_window, damaged_weights, no_token_left
+from gpt2lab.engine.likelihood import log_softmax
 from gpt2lab.engine.native import choose_isa
 from gpt2lab.engine.params import check_whole
 from gpt2lab.engine.protocol import Backend
@@ -96,8 +97,7 @@ def _choose(
     if sequence.finish == "banned":
         raise no_token_left()
     (token,) = sequence.ids_from(sequence.prompt_length + sequence.generated - 1)
-    top = float(row.max())
-    logprobs.append(float(row[token]) - top - float(np.log(np.exp(row - top, dtype=np.float64).sum())))
+    logprobs.append(float(log_softmax(row[None])[0, token]))
     rule.accept(token)
 
 

@@ -32,11 +32,10 @@ from gpt2lab.train.export import export, trained_tensors
 from gpt2lab.train.log import Progress
 from gpt2lab.train.loop import Callback, Every, Trainer
 from gpt2lab.train.lora import LowRank
-from gpt2lab.train.loss import IGNORE, cross_entropy_sum
 from gpt2lab.train.options import FineTuneOptions
 from gpt2lab.train.recipe import LoopRecipe, ModelRecipe, OptimizerRecipe, Recipe, ScheduleRecipe
 from gpt2lab.train.state import CHECKPOINTS, STATE, find_state, read_state, run_folder, steps
-from gpt2lab.train.task import Batch
+from gpt2lab.train.task import Batch, next_token_loss
 
 CORPUS, VALIDATION, MODEL = "corpus", "validation", "model"
 """What lies in a run's folder beside the loop's files."""
@@ -122,11 +121,7 @@ class FineTuning:
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Return the summed cross-entropy of targets (B, T) behind inputs (B, T), and their number."""
-        assert isinstance(model, GPT)
-        inputs, targets = batch
-        hidden = model.hidden(inputs)  # (B, T, C)
-        nats = cross_entropy_sum(hidden.flatten(0, 1), model.head_weight, targets.flatten())
-        return nats, (targets != IGNORE).sum()
+        return next_token_loss(model, batch)
 
     def validation(self) -> Sequence[Batch]:
         """Return windows spread evenly over the held-out text; none without one."""
@@ -290,11 +285,7 @@ class FineTune:
             name=options.run_name,
             data=str(corpus.folder),
             out=str(self.folder),
-            model=ModelRecipe(
-                n_positions=config.n_positions, n_embd=config.n_embd, n_layer=config.n_layer, n_head=config.n_head,
-                n_inner=config.n_inner, activation_function=config.activation_function,
-                tie_word_embeddings=config.tie_word_embeddings, dropout=options.dropout,
-            ),
+            model=ModelRecipe.of(config, dropout=options.dropout),
             optimizer=OptimizerRecipe(
                 name=options.optimizer, lr=options.learning_rate, weight_decay=options.weight_decay,
                 betas=(0.9, 0.999),

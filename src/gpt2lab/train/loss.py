@@ -14,10 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gpt2lab.data.batches import IGNORE
 from gpt2lab.train.operations import exponentials_
-
-IGNORE = -100
-"""The target of a position that has no loss, as in torch."""
 
 CHUNK_BYTES = 2048
 """Bytes that a token of the vocabulary has in the buffer of logits: 512 rows of float32, 1024 of bfloat16."""

@@ -44,6 +44,16 @@ class ModelRecipe:
     attn_pdrop: float | None = None
     max_relative_position: int = 0
 
+    @classmethod
+    def of(cls, config: GPT2Config, *, dropout: float = 0.0) -> ModelRecipe:
+        """Return the recipe of a model that exists, to be trained further with this dropout."""
+        return cls(
+            n_positions=config.n_positions, n_embd=config.n_embd, n_layer=config.n_layer, n_head=config.n_head,
+            n_inner=config.n_inner, activation_function=config.activation_function,
+            tie_word_embeddings=config.tie_word_embeddings, dropout=dropout,
+            max_relative_position=config.max_relative_position,
+        )  # fmt: skip
+
     def config(self, *, vocab_size: int, end_of_text_id: int) -> GPT2Config:
         """Return the full configuration for a vocabulary. Raises `ConfigError` for an impossible shape."""
         return GPT2Config(

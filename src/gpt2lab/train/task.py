@@ -16,9 +16,10 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from gpt2lab.data import Batches, Corpus, spread_windows
+from gpt2lab.data.batches import IGNORE
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt import GPT
-from gpt2lab.train.loss import IGNORE, cross_entropy_sum
+from gpt2lab.train.loss import cross_entropy_sum
 from gpt2lab.train.recipe import Recipe
 
 Batch = tuple[npt.NDArray[Any], ...]
@@ -79,6 +80,18 @@ class Task(Protocol):
         ...
 
 
+def next_token_loss(model: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    """Return the summed cross-entropy of a batch's targets (B, T) behind its inputs (B, T), and how many count.
+
+    This is the loss of every task that predicts next tokens; `model` is a `GPT`.
+    """
+    assert isinstance(model, GPT)
+    inputs, targets = batch
+    hidden = model.hidden(inputs)  # (B, T, C)
+    nats = cross_entropy_sum(hidden.flatten(0, 1), model.head_weight, targets.flatten())
+    return nats, (targets != IGNORE).sum()
+
+
 class LanguageModelling:
     """Predicting every next token of a corpus: the task when nothing else is said."""
 
@@ -108,11 +121,7 @@ class LanguageModelling:
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Return the summed cross-entropy of targets (B, T) behind inputs (B, T), and their number."""
-        assert isinstance(model, GPT)
-        inputs, targets = batch
-        hidden = model.hidden(inputs)  # (B, T, C)
-        nats = cross_entropy_sum(hidden.flatten(0, 1), model.head_weight, targets.flatten())
-        return nats, (targets != IGNORE).sum()
+        return next_token_loss(model, batch)
 
     def validation(self) -> Sequence[Batch]:
         """Return windows spread evenly over the held-out text, `train.batch_size` at a time."""

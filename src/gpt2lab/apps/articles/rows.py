@@ -17,10 +17,8 @@ from gpt2lab.apps.articles.codec import Codec
 from gpt2lab.apps.articles.fields import FIELDS, Field
 from gpt2lab.apps.articles.orders import arranged
 from gpt2lab.apps.articles.records import Article
+from gpt2lab.data.batches import IGNORE
 from gpt2lab.errors import DataError
-
-IGNORE = -100
-"""The target of a position that has no loss, as in torch."""
 
 BEGINNINGS, ENDS = 0.5, 0.25
 """Of rows that are too long, the shares of which the beginning, or the end, is read; of the rest any part is."""

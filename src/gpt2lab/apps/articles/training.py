@@ -17,7 +17,7 @@ import numpy as np
 from gpt2lab.apps.articles.codec import Codec, with_fields
 from gpt2lab.apps.articles.options import ArticleOptions
 from gpt2lab.apps.articles.records import Article
-from gpt2lab.apps.articles.rows import IGNORE, ArticleRows, Rows, digest, encoded, fixed_batches
+from gpt2lab.apps.articles.rows import ArticleRows, Rows, digest, encoded, fixed_batches
 from gpt2lab.checkpoint import Checkpoint, load
 from gpt2lab.checkpoint.extend import with_tokenizer
 from gpt2lab.errors import CheckpointError, ConfigError, DataError, MissingExtraError
@@ -72,14 +72,9 @@ class ArticleTask:
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Return the summed cross-entropy of targets (B, T) behind inputs (B, T), and their number."""
-        from gpt2lab.model.gpt import GPT
-        from gpt2lab.train.loss import cross_entropy_sum
+        from gpt2lab.train.task import next_token_loss
 
-        assert isinstance(model, GPT)
-        inputs, targets = batch
-        hidden = model.hidden(inputs)  # (B, T, C)
-        nats = cross_entropy_sum(hidden.flatten(0, 1), model.head_weight, targets.flatten())
-        return nats, (targets != IGNORE).sum()
+        return next_token_loss(model, batch)
 
     def validation(self) -> Sequence[Rows]:
         """Return the held-out articles in canonical order, their beginnings."""
@@ -201,11 +196,7 @@ def _recipe(options: ArticleOptions, config: GPT2Config) -> Recipe:
         name="articles",
         data="this call",
         out=options.out,
-        model=ModelRecipe(
-            n_positions=config.n_positions, n_embd=config.n_embd, n_layer=config.n_layer, n_head=config.n_head,
-            n_inner=config.n_inner, activation_function=config.activation_function,
-            tie_word_embeddings=config.tie_word_embeddings, dropout=options.dropout,
-        ),
+        model=ModelRecipe.of(config, dropout=options.dropout),
         optimizer=OptimizerRecipe(
             name=options.optimizer, lr=options.learning_rate, weight_decay=options.weight_decay, betas=(0.9, 0.999)
         ),

@@ -62,11 +62,7 @@ def _recipe(base: Checkpoint, texts: int, learning: Learning, run: str | Path) -
         name="discriminator",
         data=str(base.path),
         out=str(run),
-        model=ModelRecipe(
-            n_positions=config.n_positions, n_embd=config.n_embd, n_layer=config.n_layer, n_head=config.n_head,
-            n_inner=config.n_inner, activation_function=config.activation_function,
-            tie_word_embeddings=config.tie_word_embeddings,
-        ),
+        model=ModelRecipe.of(config),
         optimizer=OptimizerRecipe(name="adamw", lr=learning.learning_rate, weight_decay=0.01, betas=(0.9, 0.999)),
         schedule=ScheduleRecipe(name="linear", warmup_steps=max(steps // 20, 1)),
         train=LoopRecipe(

@@ -20,14 +20,12 @@ from gpt2lab.apps.music.settings import MusicRecipe
 from gpt2lab.apps.music.vocabulary import MusicVocabulary
 from gpt2lab.config import to_dict
 from gpt2lab.data import Corpus
-from gpt2lab.data.batches import TokenStream
+from gpt2lab.data.batches import IGNORE, TokenStream
 from gpt2lab.data.npz import documents_of
 from gpt2lab.errors import DataError
 from gpt2lab.model.config import GPT2Config
-from gpt2lab.model.gpt import GPT
-from gpt2lab.train.loss import IGNORE, cross_entropy_sum
 from gpt2lab.train.recipe import Recipe
-from gpt2lab.train.task import Batch
+from gpt2lab.train.task import Batch, next_token_loss
 
 IntArray = npt.NDArray[np.int64]
 
@@ -154,11 +152,7 @@ class MusicModelling:
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Return the summed cross-entropy of targets (B, T) behind inputs (B, T), and how many count."""
-        assert isinstance(model, GPT)
-        inputs, targets = batch
-        hidden = model.hidden(inputs)  # (B, T, C)
-        nats = cross_entropy_sum(hidden.flatten(0, 1), model.head_weight, targets.flatten())
-        return nats, (targets != IGNORE).sum()
+        return next_token_loss(model, batch)
 
     def validation(self) -> Sequence[Batch]:
         """Return windows of the held-out pieces, in their order."""
