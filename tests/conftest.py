@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from gpt2lab.checkpoint import save_hf
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.tokenizer import train_tokenizer
 from random_music import make_model
+
+if TYPE_CHECKING:
+    from live_server import Live
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,6 +81,34 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the data folder {folder} is not here (set GPT2LAB_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def article_model(random_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the random model and rows for the field tokens of articles."""
+    from gpt2lab.apps.articles.training import knowing_fields
+    from gpt2lab.checkpoint import load
+
+    made = knowing_fields(load(random_model))
+    return save_hf(tmp_path_factory.mktemp("articles") / "model", made.config, made.tensors, made.tokenizer)
+
+
+@pytest.fixture(scope="module")
+def live() -> Iterator[Live]:
+    """A server of the embedded model, which has loaded it."""
+    from gpt2lab.lm.model import LanguageModel
+    from live_server import live_server
+
+    with live_server({"tiny": "tiny"}, ready={"tiny": LanguageModel.load("tiny", threads=1)}) as server:
+        yield server
+
+
+@pytest.fixture
+def ctrl_c_works() -> Iterator[None]:
+    """Give children the usual Ctrl-C: a run of the tests in a script's background ignores it, and so would they."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Outcome(NamedTuple):

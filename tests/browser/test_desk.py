@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-from gpt2lab.lm.model import LanguageModel
-from live_server import Live, live_server
+from live_server import Live
 
 TEXT = "The sea was calm, and the"
-
-
-@pytest.fixture(scope="module")
-def live() -> Iterator[Live]:
-    with live_server({"tiny": "tiny"}, ready={"tiny": LanguageModel.load("tiny", threads=1)}) as server:
-        yield server
 
 
 def text_of(page: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -10,7 +9,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from gpt2lab.lm.model import LanguageModel
-from live_server import Live, live_server
+from live_server import Live
 
 TEXT = "The old man opened the door and looked at the sea."
 HOSTILE = "</script><img src=x onerror=alert(1)> & <b>bold</b>"
@@ -19,12 +18,6 @@ HOSTILE = "</script><img src=x onerror=alert(1)> & <b>bold</b>"
 @pytest.fixture(scope="module")
 def lm() -> LanguageModel:
     return LanguageModel.load("tiny", threads=1)
-
-
-@pytest.fixture(scope="module")
-def live(lm: LanguageModel) -> Iterator[Live]:
-    with live_server({"tiny": "tiny"}, ready={"tiny": LanguageModel.load("tiny", threads=1)}) as server:
-        yield server
 
 
 def look(open_page: Any, live: Live, text: str = TEXT, more: str = "", **options: Any) -> Any:

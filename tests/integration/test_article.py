@@ -34,13 +34,6 @@ ARTICLES = [
 
 
 @pytest.fixture(scope="module")
-def article_model(random_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The random model with rows for the field tokens."""
-    made = knowing_fields(load(random_model))
-    return save_hf(tmp_path_factory.mktemp("articles") / "model", made.config, made.tensors, made.tokenizer)
-
-
-@pytest.fixture(scope="module")
 def lm(article_model: Path) -> LanguageModel:
     return LanguageModel.load(article_model, threads=1)
 

@@ -15,18 +15,12 @@ import pytest
 
 PROGRAM = [sys.executable, "-m", "gpt2lab"]
 
+pytestmark = pytest.mark.usefixtures("ctrl_c_works")
+
 
 def run(*arguments: object, **how) -> subprocess.CompletedProcess[bytes]:
     how.setdefault("stdin", subprocess.DEVNULL) if "input" not in how else None
     return subprocess.run([*PROGRAM, *map(str, arguments)], capture_output=True, timeout=120, check=False, **how)
-
-
-@pytest.fixture(autouse=True)
-def _ctrl_c_works() -> Iterator[None]:
-    """Give children the usual Ctrl-C: a run of the tests in a script's background ignores it, and so would they."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

@@ -13,19 +13,14 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="signals"),
+    pytest.mark.usefixtures("ctrl_c_works"),
+]
 
 
 COMMAND = [sys.executable, "-m", "gpt2lab", "serve", "--port", "0", "--threads", "1", "--api-key", "key"]
 HEADERS = {"Authorization": "Bearer key"}
-
-
-@pytest.fixture(autouse=True)
-def ctrl_c_is_heard() -> Iterator[None]:
-    """A shell's background process ignores SIGINT, and so would those that it starts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

@@ -25,12 +25,6 @@ def lm() -> LanguageModel:
 
 
 @pytest.fixture(scope="module")
-def live(lm: LanguageModel) -> Iterator[Live]:
-    with live_server({"tiny": "tiny"}, ready={"tiny": LanguageModel.load("tiny", threads=1)}) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def client(live: Live) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{live.url}/v1", api_key="none", max_retries=0) as made:
         yield made

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Iterator
 
 import httpx2
 import numpy as np
@@ -14,18 +13,12 @@ import pytest
 from gpt2lab.lm.model import LanguageModel
 from gpt2lab.server.gate import POLICY
 from gpt2lab.server.pages import INSPECTED
-from live_server import Live, live_server
+from live_server import Live
 
 
 @pytest.fixture(scope="module")
 def lm() -> LanguageModel:
     return LanguageModel.load("tiny", threads=1)
-
-
-@pytest.fixture(scope="module")
-def live(lm: LanguageModel) -> Iterator[Live]:
-    with live_server({"tiny": "tiny"}, ready={"tiny": LanguageModel.load("tiny", threads=1)}) as server:
-        yield server
 
 
 def post(live: Live, path: str, **body) -> dict:

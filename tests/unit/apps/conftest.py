@@ -7,15 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpt2lab.apps.articles.codec import Codec
-from gpt2lab.apps.articles.training import knowing_fields
-from gpt2lab.checkpoint import load, save_hf
-
-
-@pytest.fixture(scope="session")
-def article_model(random_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the random model and rows for the field tokens."""
-    made = knowing_fields(load(random_model))
-    return save_hf(tmp_path_factory.mktemp("articles") / "model", made.config, made.tensors, made.tokenizer)
+from gpt2lab.checkpoint import load
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from scipy.stats import chisquare
 
 from gpt2lab.apps.articles.codec import Codec
 from gpt2lab.apps.articles.records import Article
-from gpt2lab.apps.articles.rows import IGNORE, ArticleRows, as_batch, digest, encoded, fixed_batches, row_start
+from gpt2lab.apps.articles.rows import ArticleRows, as_batch, digest, encoded, fixed_batches, row_start
+from gpt2lab.data.batches import IGNORE
 from gpt2lab.errors import DataError
 
 ARTICLES = [

@@ -8,7 +8,8 @@ pytest.importorskip("torch", reason="training needs torch")
 
 import torch
 
-from gpt2lab.train.loss import IGNORE, cross_entropy_sum
+from gpt2lab.data.batches import IGNORE
+from gpt2lab.train.loss import cross_entropy_sum
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 7, 512])
