@@ -17,6 +17,19 @@ SCALE = tuple(Note(i * 0.25, i * 0.25 + 0.25, 60 + pitch, 81) for i, pitch in en
 LONGER = "?seed=3&seconds=5"
 
 
+EAR = """() => {
+  const make = AudioContext.prototype.createDynamicsCompressor;
+  AudioContext.prototype.createDynamicsCompressor = function () {
+    const node = make.call(this);
+    window.ear = this.createAnalyser();
+    node.connect(window.ear);
+    return node;
+  };
+}"""
+LOUDEST = """() => { const heard = new Float32Array(window.ear.fftSize); window.ear.getFloatTimeDomainData(heard);
+  return Math.max(...heard.map(Math.abs)); }"""
+
+
 @pytest.fixture(scope="module")
 def studio(random_model: Path, performer_folder: Path, chorister_folder: Path) -> Iterator[Live]:
     """A server whose first model is one of text."""
@@ -88,7 +101,7 @@ def test_a_file_is_read_gone_on_from_and_refused_in_words(open_page, studio: Liv
     assert bars(page) == len(kept)
 
 
-def test_it_plays_stops_and_is_moved_by_key(open_page, studio: Live) -> None:
+def test_it_is_heard_stops_and_is_moved_by_key(open_page, studio: Live) -> None:
     page = open_page(f"{studio.url}/music/{LONGER}&model=choir")
     page.wait_for_selector("#studio:not([hidden])")
     assert page.locator("#model select").input_value() == "choir"
@@ -99,10 +112,12 @@ def test_it_plays_stops_and_is_moved_by_key(open_page, studio: Live) -> None:
     roll.press("End")
     assert float(roll.get_attribute("aria-valuenow")) == pytest.approx(5.0, abs=0.2)
     roll.press("Home")
+    page.evaluate(EAR)
     roll.press(" ")
     assert page.inner_text("#play") == "Pause"
     page.wait_for_function("() => Number(document.querySelector('.scroll').ariaValueNow) > 0.3")
     assert page.locator("svg .note.now").count() >= 1
+    page.wait_for_function(f"() => ({LOUDEST})() > 0.01")
     page.click("#play")
     stopped = roll.get_attribute("aria-valuenow")
     assert page.inner_text("#play") == "Play" and page.locator("svg .note.now").count() == 0

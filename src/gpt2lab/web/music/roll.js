@@ -69,6 +69,7 @@ export class Roll {
       "fill-opacity": (0.4 + (0.6 * note.velocity) / 127).toFixed(2),
     }));
     this.head = svg("line", { class: "head", x1: 0, x2: 0, y1: 0, y2: height });
+    if (!notes.length) this.head.setAttribute("visibility", "hidden");
     this.svg = svg("svg", { width: whole, height: height + AXIS, "aria-hidden": "true" }, ...parts, ...this.bars, this.head);
     this.scroll.replaceChildren(this.svg);
     this.octaves.replaceChildren(...Array.from({ length: (high - low + 1) / 12 }, (_, i) => {
