@@ -27,6 +27,7 @@ from gpt2lab.server.failures import ApiError, install
 from gpt2lab.server.gate import Gate
 from gpt2lab.server.metrics import Metrics
 from gpt2lab.server.models import FileLoader, Loader, ModelPool, UnknownModelError
+from gpt2lab.server.music import add_music
 from gpt2lab.server.pages import add_pages
 from gpt2lab.server.settings import ServerSettings
 
@@ -101,7 +102,8 @@ def create_app(
     _add_completions(app, pool, chosen)
     _add_models(app, pool)
     _add_reading(app, pool, chosen)
-    add_pages(app, pool, chosen, partial(_named, pool), FAILURES, FAILURES_OF_TEXT)
+    for add in (add_pages, add_music):
+        add(app, pool, chosen, partial(_named, pool), FAILURES, FAILURES_OF_TEXT)
     metrics = Metrics(pool, (route.path for route in app.routes if isinstance(route, APIRoute)))
     app.state.metrics = metrics
     _add_state(app, metrics)

@@ -38,6 +38,9 @@ class Loader(Protocol):
     def bytes(self, source: str) -> int:
         """Return about how much memory its weights will take."""
 
+    def tokenizer(self, source: str) -> Tokenizer | None:
+        """Return its tokenizer, None where it has none; nothing is fetched for that."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileLoader:
@@ -58,6 +61,10 @@ class FileLoader:
         """See `Loader.bytes`; reads no weights."""
         found = checkpoint.load(source, models_dir=self.models_dir, offline=self.offline)
         return int(found.config.parameter_count() * _BYTES[choose_precision(self.precision)])
+
+    def tokenizer(self, source: str) -> Tokenizer | None:
+        """See `Loader.tokenizer`; reads no weights."""
+        return checkpoint.load(source, models_dir=self.models_dir, offline=True).tokenizer
 
 
 class UnknownModelError(ConfigError):
@@ -142,6 +149,14 @@ class ModelPool:
     def loaded(self, name: str) -> LoadedModel | None:
         """Return a model if it is loaded; it may be gone after the next await."""
         return self._entries[name].loaded
+
+    async def tokenizer(self, name: str) -> Tokenizer | None:
+        """Return a model's tokenizer, None where it has none, without loading the model; raises as `Loader` does."""
+        entry = self._entries[name]
+        there = entry.loaded.lm if entry.loaded is not None else self._ready.get(name)
+        if there is not None:
+            return there.tokenizer
+        return await asyncio.to_thread(self._loader.tokenizer, entry.source)
 
     @asynccontextmanager
     async def use(self, name: str | None) -> AsyncIterator[LoadedModel]:

@@ -185,8 +185,8 @@ class _Step:
             inside += 2 * e * c
         if self.pairs:  # attention in float32 with its weights, their mask and what that leaves of them
             inside += (12 - 3 * e) * c + 12 * config.n_head * self.window
-        if self.relative and self.window <= BLOCK:  # the weights, in float32 and as they are multiplied
-            inside += (4 + (2 if self.drops else 1) * e) * config.n_head * self.window
+        if self.relative and self.window <= BLOCK:  # the weights, and what dropout leaves of them
+            inside += (2 if self.drops else 1) * e * config.n_head * self.window
         return self.tokens * inside + self.copies
 
     @property
@@ -196,7 +196,7 @@ class _Step:
         feed_forward = (2 if self.inputs_only else 1) * e * config.inner + 6 * c
         attention = 4 * config.n_head * self.window - 2 * e * config.inner - (e + 4) * c if self.pairs else 0
         if self.relative:  # scores of some queries, skewed and not, their softmax, each one's gradient
-            attention = (16 + 6 * e) * config.n_head * min(self.window, BLOCK)
+            attention = 10 * e * config.n_head * min(self.window, BLOCK)
         return self.tokens * max(feed_forward, attention)
 
     @property

@@ -9,6 +9,7 @@ const PAGES = [
   { path: "/", name: "explorer" },
   { path: "/desk/", name: "desk" },
   { path: "/inside/", name: "inside" },
+  { path: "/music/", name: "music" },
 ];
 
 const THEMES = ["", "light", "dark"]; // "": as the system has it

@@ -3,7 +3,7 @@
 import { keep, kept } from "./state.js";
 
 const ENGLISH = {
-  page_explorer: "Explorer", page_desk: "Writing desk", page_inside: "Look inside", pages: "Pages",
+  page_explorer: "Explorer", page_desk: "Writing desk", page_inside: "Look inside", page_music: "Music", pages: "Pages",
   otherLanguage: "中", otherLanguageTitle: "用中文显示", theme_system: "Theme: as the system", theme_light: "Theme: light", theme_dark: "Theme: dark",
   model: "Model", again: "Try again", off: "off", cancel: "Cancel", goOn: "Go on", key: "API key", keyNeeded: "This server asks for a key", keyWhy: "It was started with --api-key. The key stays in this tab.",
   unreachable: "The server does not answer. Is gpt2lab serve still running?",
@@ -31,10 +31,18 @@ const ENGLISH = {
   surprise: "Surprise", surpriseLead: "The darker a token, the less the model expected it. Choose one to follow it through the layers below.",
   bits: "{n} bits", surpriseSummary: "{bits} bits per token, perplexity {ppl}", rank: "rank {n}", startToken: "start", likely: "expected", unlikely: "surprising", chance: "probability {p}", nextHere: "The model's guesses for this place",
   lens: "Logit lens", lensLead: "Each layer's guess at the next token, as if its work ended there. A framed guess is what really follows.", layer: "layer {n}", embeddings: "embeddings", lastLayer: "the model",   attention: "Attention", attentionLead: "Every map is one head: each row a token, reading the tokens before it. Choose a head.", head: "layer {l}, head {h}", overview: "All heads", hideStart: "leave out the first token, on which many heads rest", lines: "Lines", attentionOf: "{from} gives {to} {p}",   cut: "Shown are the first {n} of {all} tokens.", savedNote: "{model} · made with gpt2lab", arrowHint: "arrow keys move between tokens",
+
+  musicTitle: "Music", musicLead: "A language model whose words are notes. Have it compose, or give it the beginning of a piece as a MIDI file.",
+  noMusic: "No model of music is served here.", noMusicWhy: "Train one with gpt2lab music train, then start the server with it:",
+  piece: "Piece", position: "Position in the piece", noNotes: "Nothing yet: compose, or open a MIDI file (it may be dropped here).",
+  compose: "Compose", composing: "Composing …", goOnMusic: "Continue", play: "Play", pause: "Pause", openMidi: "Open MIDI", saveMidi: "Save MIDI", reading: "Reading …",
+  pieceMade: "{s} s, {notes} notes; the model wrote {tokens} tokens; seed {seed}", fileRead: "{name}: {s} s, {notes} notes. Continue goes on from its beginning.",
+  seconds: "New music", primer: "Take of the file", secondsShow: "{n} s", wholeFile: "all",
+  space: "Space", keyPlay: "play or pause", keySeek: "move in the piece", colours: "orange is what was given, green what the model wrote",
 };
 
 const CHINESE = {
-  page_explorer: "探索", page_desk: "写作台", page_inside: "看进内部", pages: "页面",
+  page_explorer: "探索", page_desk: "写作台", page_inside: "看进内部", page_music: "音乐", pages: "页面",
   otherLanguage: "EN", otherLanguageTitle: "Show in English", theme_system: "主题：跟随系统", theme_light: "主题：浅色", theme_dark: "主题：深色",
   model: "模型", again: "重试", off: "关", cancel: "取消", goOn: "继续", key: "API 密钥", keyNeeded: "这台服务器需要密钥", keyWhy: "它以 --api-key 启动。密钥只留在本标签页。",
   unreachable: "服务器没有回应。gpt2lab serve 还在运行吗？",
@@ -62,6 +70,14 @@ const CHINESE = {
   surprise: "意外程度", surpriseLead: "颜色越深，模型越没有料到。选一个 token，在下面各层中跟随它。",
   bits: "{n} 比特", surpriseSummary: "每个 token {bits} 比特，困惑度 {ppl}", rank: "第 {n} 位", startToken: "开始", likely: "意料之中", unlikely: "意外", chance: "概率 {p}", nextHere: "模型对此处的猜测",
   lens: "Logit 透镜", lensLead: "假如计算到此为止，每一层猜下一个 token 是什么。带框的正是真正的下一个。", layer: "第 {n} 层", embeddings: "词嵌入", lastLayer: "模型",   attention: "注意力", attentionLead: "每张图是一个头：每行是一个 token，读它之前的 token。选一个头。", head: "第 {l} 层，第 {h} 头", overview: "所有的头", hideStart: "略去第一个 token（许多头停在它上面）", lines: "连线", attentionOf: "{from} 给 {to} {p}",   cut: "显示全部 {all} 个 token 中的前 {n} 个。", savedNote: "{model} · 由 gpt2lab 生成", arrowHint: "方向键在 token 之间移动",
+
+  musicTitle: "音乐", musicLead: "一个以音符为词的语言模型。让它作曲，或给它一首曲子的开头（MIDI 文件）。",
+  noMusic: "这里没有音乐模型。", noMusicWhy: "先用 gpt2lab music train 训练一个，再用它启动服务器：",
+  piece: "曲子", position: "曲中位置", noNotes: "还什么都没有：请作曲，或打开一个 MIDI 文件（可拖到这里）。",
+  compose: "作曲", composing: "正在作曲……", goOnMusic: "续写", play: "播放", pause: "暂停", openMidi: "打开 MIDI", saveMidi: "保存 MIDI", reading: "正在读取……",
+  pieceMade: "{s} 秒，{notes} 个音；模型写了 {tokens} 个 token；种子 {seed}", fileRead: "{name}：{s} 秒，{notes} 个音。“续写”从它的开头继续。",
+  seconds: "新写的长度", primer: "取文件的开头", secondsShow: "{n} 秒", wholeFile: "全部",
+  space: "空格", keyPlay: "播放或暂停", keySeek: "在曲中移动", colours: "橙色是给定的，绿色是模型写的",
 };
 
 const SPOKEN = { en: ENGLISH, zh: CHINESE };
