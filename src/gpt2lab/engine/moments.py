@@ -10,13 +10,14 @@ Axes: N tokens, V vocab_size.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gpt2lab.engine.params import check_whole
 from gpt2lab.engine.protocol import Backend, Floats, Ids
 from gpt2lab.engine.windows import check_stride, sliding
 from gpt2lab.errors import RequestError
@@ -66,6 +67,30 @@ def moments_of(
     `context` is the id put before the text. `reference` is a second model of the same vocabulary; the shorter of the
     two windows counts. `progress(n)` says that n more tokens are done. Raises `RequestError` for what does not fit.
     """
+    pieces = moments_pieces(backend, ids, context=context, reference=reference, stride=stride, top=top)
+    done = 0
+    while True:
+        try:
+            now = next(pieces)
+        except StopIteration as end:
+            found: Moments = end.value
+            return found
+        if progress is not None and now > done:
+            progress(now - done)
+        done = max(done, now)
+
+
+def moments_pieces(
+    backend: Backend,
+    ids: Ids,
+    *,
+    context: int | None,
+    reference: Backend | None = None,
+    stride: int | None = None,
+    top: int = 0,
+    piece: int = _ROWS,
+) -> Generator[int, None, Moments]:
+    """Do what `moments_of` does, at most `piece` tokens between two yields of how many are done."""
     if top < 0:
         raise RequestError(f"top = {top} must not be negative.")
     backends = [backend] if reference is None else [backend, reference]
@@ -76,22 +101,25 @@ def moments_of(
             f"{reference.config.vocab_size}; choose two models of one family."
         )
     size = min(b.config.n_positions for b in backends)
+    check_whole("piece", piece, 1)
+    step = min(piece, _ROWS)
     first = 0 if context is not None else 1
     before = ids[:-1] if context is None else np.concatenate([np.asarray([context], np.int32), ids[:-1]])
     targets = ids[first:]
     found = _empty(len(ids), min(top, vocab_size))
     for start, counted, end in sliding(len(targets), size, check_stride(stride, size)):
         caches = [b.new_cache() for b in backends]
-        if counted > start:
+        for at in range(start, counted, step):  # what the windows before have measured
+            rows = np.ascontiguousarray(before[at : min(at + step, counted)])
             for b, cache in zip(backends, caches, strict=True):
-                b.feed(cache, np.ascontiguousarray(before[start:counted]))
-        for at in range(counted, end, _ROWS):
-            stop = min(at + _ROWS, end)
+                b.feed(cache, rows)
+            yield counted
+        for at in range(counted, end, step):
+            stop = min(at + step, end)
             rows = np.ascontiguousarray(before[at:stop])
             logits = [b.forward([c], [rows], all_positions=True) for b, c in zip(backends, caches, strict=True)]
             _put(found, slice(first + at, first + stop), logits, targets[at:stop])
-            if progress is not None:
-                progress(stop - at)
+            yield stop
     return found
 
 
