@@ -38,7 +38,10 @@ PALE = """least => {
   return found;
 }"""
 
-READY = {"/": "#options .option", "/desk/": "#model select", "/inside/": ".maps button[aria-pressed='true']"}
+READY = {
+    "/": "#options .option", "/desk/": "#model select", "/inside/": ".maps button[aria-pressed='true']",
+    "/articles/": "#absent:not([hidden])", "/detect/": ".actions select",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
