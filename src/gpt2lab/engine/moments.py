@@ -22,7 +22,7 @@ from gpt2lab.engine.protocol import Backend, Floats, Ids
 from gpt2lab.engine.windows import check_stride, sliding
 from gpt2lab.errors import RequestError
 
-_BLOCK = 2**18  # logits worked on at once: what fits a processor's own cache
+_BLOCK = 2**17  # logits worked on at once: what fits a processor's own cache
 _ROWS = 256  # positions whose logits are held at once
 
 
@@ -134,12 +134,13 @@ def _empty(n: int, top: int) -> Moments:
 def _put(found: Moments, place: slice, logits: list[Floats], targets: Ids) -> None:
     """Write what rows of logits (N, V), of the scoring model and perhaps a reference, say of their targets."""
     step = max(_BLOCK // logits[0].shape[1], 1)
+    scratch = np.empty((2, min(step, len(targets)), logits[0].shape[1]), np.float32)
     for at in range(0, len(targets), step):
         rows = slice(at, at + step)
         own = logits[0][rows]
         put = slice(place.start + at, place.start + at + len(own))
         weights = None if len(logits) == 1 else np.exp(logits[1][rows] - logits[1][rows].max(1, keepdims=True))
-        columns = row_moments(own, targets[rows], weights)
+        columns = row_moments(own, targets[rows], weights, scratch)
         (
             found.logprobs[put], found.ranks[put], found.entropies[put], found.highest[put], found.means[put],
             found.variances[put],
@@ -149,24 +150,28 @@ def _put(found: Moments, place: slice, logits: list[Floats], targets: Ids) -> No
 
 
 def row_moments(
-    logits: Floats, targets: Ids, weights: Floats | None = None
+    logits: Floats, targets: Ids, weights: Floats | None = None, scratch: Floats | None = None
 ) -> tuple[Floats, Ids, Floats, Floats, Floats, Floats]:
     """Return what rows of logits (N, V) say of one target each: the first six columns of `Moments`.
 
-    `weights` (N, V) are proportional to the reference's probabilities.
+    `weights` (N, V) are proportional to the reference's probabilities. `scratch` (2, N or more, V) is written to: new
+    memory for every few rows costs as much as the arithmetic.
     """
+    n = len(targets)
+    shifted, exps = np.empty((2, *logits.shape), np.float32) if scratch is None else scratch[:, :n]
     ranks = rank_of(logits, targets)
-    chosen = logits[np.arange(len(targets)), targets]  # (N,)
+    chosen = logits[np.arange(n), targets]  # (N,)
     top = logits.max(1, keepdims=True)
-    shifted = np.maximum(logits - top, np.float32(-1e15))  # an impossible token adds 0 to every sum, not 0 * inf
-    exps = np.exp(shifted)
+    np.subtract(logits, top, out=shifted)
+    np.maximum(shifted, np.float32(-1e15), out=shifted)  # an impossible token adds 0 to every sum, not 0 * inf
+    np.exp(shifted, out=exps)
     total = exps.sum(1)
     log_total = np.log(total)
     mean = _dot(exps, shifted) / total
     entropies = log_total - mean
     if weights is not None:
         exps, total = weights, weights.sum(1)
-        shifted = np.maximum(shifted, np.float32(-1e4))  # what the scorer holds for impossible costs much, not all
+        np.maximum(shifted, np.float32(-1e4), out=shifted)  # what the scorer holds for impossible costs much, not all
         mean = _dot(exps, shifted) / total
     shifted -= mean[:, None]
     np.multiply(shifted, shifted, out=shifted)

@@ -96,7 +96,7 @@ function colourPart(data, first, changed) {
 function detailOf(token) {
   const head = h("h3", {}, ...shownToken(token.text));
   if (!Number.isInteger(token.rank) || token.rank < 0) return [head];
-  const facts = [say("chance", { p: percent(token.p) }), say("rank", { n: grouped(token.rank + 1) }), say("fraction", { n: token.share.toFixed(2) })].join(" · ");
+  const facts = [say("chance", { p: percent(token.p || 1e-9) }), say("rank", { n: grouped(token.rank + 1) }), say("fraction", { n: token.share.toFixed(2) })].join(" · ");
   return [head, h("p", { class: "facts number" }, facts), h("div", { class: "note" }, say("nextHere")), guessList(token.top, token.rank < token.top.length ? token.top[token.rank][0] : null)];
 }
 
