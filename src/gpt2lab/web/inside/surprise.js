@@ -1,5 +1,6 @@
 // The text, each token the darker the less it was expected, and what was expected in the place of the chosen one.
 
+import { guessList, tokenText } from "../lib/tokens.js";
 import { h, percent, shownToken } from "../lib/view.js";
 import { grouped, say } from "../lib/words.js";
 import { guessesFor } from "./numbers.js";
@@ -19,21 +20,14 @@ export function surprisePart(data, chosen) {
     button.style.background = surpriseColour(bits);
     return button;
   });
-  const text = h("div", { class: "tokens sheet", role: "group", "aria-label": say("arrowHint"), onkeydown: (event) => {
-    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    const at = buttons.indexOf(document.activeElement);
-    if (!step || at < 0 || !buttons[at + step]) return;
-    event.preventDefault();
-    chosen(at + step);
-    buttons[at + step].focus();
-  } }, ...buttons);
+  const text = tokenText(buttons, chosen);
   const known = data.surprises.slice(1);
   const mean = known.reduce((sum, bits) => sum + bits, 0) / known.length;
   const scale = h("div", { class: "scale" }, say("likely"), h("i"), say("unlikely"), h("span", { class: "sum" }, say("surpriseSummary", { bits: mean.toFixed(2), ppl: grouped(Number((2 ** mean).toPrecision(4))) })));
   const detail = h("div", { class: "detail sheet", role: "status" });
-  const element = h("section", { class: "part" }, h("h2", {}, say("surprise")), h("p", { class: "lead" }, say("surpriseLead")), h("div", { class: "surprise" }, h("div", {}, text, scale), detail));
+  const element = h("section", { class: "part" }, h("h2", {}, say("surprise")), h("p", { class: "lead" }, say("surpriseLead")), h("div", { class: "surprise" }, h("div", {}, text.element, scale), detail));
   const select = (at) => {
-    buttons.forEach((button, i) => { button.setAttribute("aria-pressed", String(i === at)); button.tabIndex = i === at ? 0 : -1; });
+    text.select(at);
     detail.replaceChildren(...detailOf(data, at));
   };
   return { element, select };
@@ -45,13 +39,4 @@ function detailOf(data, at) {
   const bits = data.surprises[at];
   const facts = [say("bits", { n: bits.toFixed(2) }), say("chance", { p: percent(2 ** -bits) }), say("rank", { n: grouped(data.lens[last].ranks[at - 1] + 1) })].join(" · ");
   return [h("h3", {}, ...shownToken(data.tokens[at])), h("p", { class: "facts number" }, facts), h("div", { class: "note" }, say("nextHere")), guessList(guessesFor(data, last, at), data.tokens[at])];
-}
-
-export function guessList(guesses, right) {
-  const largest = guesses[0][1];
-  return h("ol", { class: "guesses" }, ...guesses.map(([text, probability]) => {
-    const fill = h("i");
-    fill.style.width = `${(100 * probability) / largest}%`;
-    return h("li", { class: text === right ? "right" : "" }, h("span", { class: "token" }, ...shownToken(text)), h("span", { class: "track" }, fill), h("span", { class: "value" }, percent(probability)));
-  }));
 }
