@@ -122,6 +122,7 @@ class Answer:
             "system_fingerprint": plan.model.fingerprint,
             "seed": plan.params.seed,
         }
+        self._begin = b"data: " + json.dumps(self._head).encode()[:-1] + b", "  # the same for every event
         asked = plan.request.logprobs
         self._lists = None if asked is None else [LogprobLists(plan.model.tokenizer, asked) for _ in range(plan.texts)]
         self._offsets = [len(plan.prompt_of(i).text) if plan.request.echo else 0 for i in range(plan.texts)]
@@ -233,7 +234,7 @@ class Answer:
         return choice
 
     def _event(self, choices: list[dict[str, Any]], more: dict[str, Any]) -> bytes:
-        return b"data: " + json.dumps({**self._head, "choices": choices, **more}).encode() + b"\n\n"
+        return self._begin + json.dumps({"choices": choices, **more}).encode()[1:] + b"\n\n"
 
     def _usage(self) -> dict[str, int]:
         prompt = sum(len(p.ids) for p in self._plan.prompts)
