@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpt2lab.engine.inside import attention_maps, relative_keys
+from gpt2lab.engine.jobs import damaged_weights
 from gpt2lab.engine.params import check_whole
 from gpt2lab.engine.protocol import Floats
 from gpt2lab.errors import RequestError
@@ -46,7 +47,8 @@ def fired(
 ) -> list[Neuron]:
     """Return the `count` most active neurons of block `layer` (from 0) at the last token of `Backend.trace`.
 
-    `top` tokens of each kind are said of each. Raises `RequestError` for a block that is not there.
+    `top` tokens of each kind are said of each. Raises `RequestError` for a block that is not there, and
+    `CheckpointError` where the weights are damaged.
     """
     check_whole("count", count, 1)
     check_whole("top", top, 1)
@@ -57,6 +59,8 @@ def fired(
     activations = activations_of(config, tensors, layer, stream[layer], qkv[layer])
     order = np.argsort(-activations, kind="stable")[:count]
     effects = _effects(config, tensors, layer, stream[-1, -1], order) * activations[order, None]  # (count, V)
+    if not (np.isfinite(activations).all() and np.isfinite(effects).all()):
+        raise damaged_weights()
     return [
         Neuron(int(n), float(activations[n]), _strongest(effect, top), [(i, -e) for i, e in _strongest(-effect, top)])
         for n, effect in zip(order, effects, strict=True)

@@ -12,7 +12,7 @@ import numpy_gpt2 as twin
 from gpt2lab.engine.inside import inside_pieces, traced
 from gpt2lab.engine.neurons import activations_of, fired
 from gpt2lab.engine.score import drained
-from gpt2lab.errors import RequestError
+from gpt2lab.errors import CheckpointError, RequestError
 from gpt2lab.model.config import ACTIVATIONS, GPT2Config
 from random_gpt2 import MODEL, RELATIVE, native, weights_of
 
@@ -91,3 +91,10 @@ def test_maps_of_relative_attention_mix_the_values_as_the_twin_does(config: GPT2
 def test_a_layer_that_is_not_there(layer: int) -> None:
     with pytest.raises(RequestError, match=f"layer = {layer} must be a whole number from 0 to {MODEL.n_layer - 1}"):
         fired(MODEL, weights_of(MODEL), traced(native(MODEL), tokens(MODEL)), layer)
+
+
+def test_damaged_weights_are_called_so() -> None:
+    weights = weights_of(MODEL)
+    weights["transformer.h.1.mlp.c_fc.bias"][3] = np.nan
+    with pytest.raises(CheckpointError, match="its weights are damaged"):
+        fired(MODEL, weights, traced(native(MODEL), tokens(MODEL)), 1)
