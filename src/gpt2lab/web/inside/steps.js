@@ -12,7 +12,7 @@ export function stepsPart(data, select, look) {
   const show = (at, at_layer) => {
     Object.assign(here, { at, layer: at_layer });
     token.show(at, data.count, at === 0 ? [say("startToken")] : shownToken(data.tokens[at]));
-    layer.show(at_layer, data.n_layer, [String(at_layer + 1)]);
+    layer.show(at_layer, data.n_layer, []);
   };
   return { element, show };
 }
