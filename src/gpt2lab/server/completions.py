@@ -119,6 +119,7 @@ class Answer:
             "system_fingerprint": plan.model.fingerprint,
             "seed": plan.params.seed,
         }
+        self._begin = b"data: " + json.dumps(self._head).encode()[:-1] + b", "  # the same for every event
         asked = plan.request.logprobs
         self._lists = None if asked is None else [LogprobLists(plan.model.tokenizer, asked) for _ in range(plan.texts)]
         self._offsets = [len(plan.prompt_of(i).text) if plan.request.echo else 0 for i in range(plan.texts)]
@@ -230,7 +231,7 @@ class Answer:
         return choice
 
     def _event(self, choices: list[dict[str, Any]], more: dict[str, Any]) -> bytes:
-        return event(json.dumps({**self._head, "choices": choices, **more}).encode())
+        return self._begin + json.dumps({"choices": choices, **more}).encode()[1:] + b"\n\n"
 
     def _usage(self) -> dict[str, int]:
         prompt = sum(len(p.ids) for p in self._plan.prompts)

@@ -31,6 +31,9 @@ const ENGLISH = {
   surprise: "Surprise", surpriseLead: "The darker a token, the less the model expected it. Choose one to follow it through the layers below.",
   bits: "{n} bits", surpriseSummary: "{bits} bits per token, perplexity {ppl}", rank: "rank {n}", startToken: "start", likely: "expected", unlikely: "surprising", chance: "probability {p}", nextHere: "The model's guesses for this place",
   lens: "Logit lens", lensLead: "Each layer's guess at the next token, as if its work ended there. A framed guess is what really follows.", layer: "layer {n}", embeddings: "embeddings", lastLayer: "the model",   attention: "Attention", attentionLead: "Every map is one head: each row a token, reading the tokens before it. Choose a head.", head: "layer {l}, head {h}", overview: "All heads", hideStart: "leave out the first token, on which many heads rest", lines: "Lines", attentionOf: "{from} gives {to} {p}",   cut: "Shown are the first {n} of {all} tokens.", savedNote: "{model} · made with gpt2lab", arrowHint: "arrow keys move between tokens",
+  steps_inside: "Where you are", stepToken: "token", stepLayer: "layer", stepBack: "one {what} back", stepOn: "one {what} on",
+  leaveOut: "Leave this token out", putBack: "Put it back", bitsMore: "{n} bits", lessBits: "less surprising", moreBits: "more surprising", withoutSummary: "without {token} the rest costs {n} bits", withoutHere: "without {token}: {bits} bits ({n})",
+  neurons: "Neurons", neuronsLead: "The neurons of a layer that fire most at the token, and what they add to the logits of the next one by themselves: the darker, the more.", neuronsOf: "{n} of the {all} neurons of layer {l}, at {token}", neuron: "neuron", active: "active", promotes: "makes likelier", suppresses: "makes less likely",
 
   articlesTitle: "Any field from the others", articlesLead: "A news article has five fields. Fill in what you know, leave the rest empty, and have the model write any of them, again and again.",
   articleModel: "Model of articles", articlesNone: "None of this server's models knows the fields of articles. Train one from articles as JSON lines, and serve it:", articlesMore: "docs/articles.md says what such lines hold and how a corpus is made from web pages.",
@@ -89,6 +92,9 @@ const CHINESE = {
   surprise: "意外程度", surpriseLead: "颜色越深，模型越没有料到。选一个 token，在下面各层中跟随它。",
   bits: "{n} 比特", surpriseSummary: "每个 token {bits} 比特，困惑度 {ppl}", rank: "第 {n} 位", startToken: "开始", likely: "意料之中", unlikely: "意外", chance: "概率 {p}", nextHere: "模型对此处的猜测",
   lens: "Logit 透镜", lensLead: "假如计算到此为止，每一层猜下一个 token 是什么。带框的正是真正的下一个。", layer: "第 {n} 层", embeddings: "词嵌入", lastLayer: "模型",   attention: "注意力", attentionLead: "每张图是一个头：每行是一个 token，读它之前的 token。选一个头。", head: "第 {l} 层，第 {h} 头", overview: "所有的头", hideStart: "略去第一个 token（许多头停在它上面）", lines: "连线", attentionOf: "{from} 给 {to} {p}",   cut: "显示全部 {all} 个 token 中的前 {n} 个。", savedNote: "{model} · 由 gpt2lab 生成", arrowHint: "方向键在 token 之间移动",
+  steps_inside: "当前位置", stepToken: "token", stepLayer: "层", stepBack: "上一个{what}", stepOn: "下一个{what}",
+  leaveOut: "去掉这个 token", putBack: "放回", bitsMore: "{n} 比特", lessBits: "更在意料之中", moreBits: "更意外", withoutSummary: "去掉 {token} 后其余多 {n} 比特", withoutHere: "去掉 {token}：{bits} 比特（{n}）",
+  neurons: "神经元", neuronsLead: "这一层中在该 token 处最活跃的神经元，以及它们单独给下一个 token 的 logit 加上多少：颜色越深，加得越多。", neuronsOf: "第 {l} 层 {all} 个神经元中的 {n} 个，在 {token} 处", neuron: "神经元", active: "活跃度", promotes: "使更可能", suppresses: "使更不可能",
 
   articlesTitle: "由其余各项写出任何一项", articlesLead: "一篇新闻有五项。填上你知道的，其余留空，让模型写出任何一项，想写几遍就写几遍。",
   articleModel: "新闻模型", articlesNone: "这台服务器上没有懂得新闻各项的模型。用 JSON 行格式的文章训练一个，再启动服务：", articlesMore: "每行应有什么、如何从网页制作语料，见 docs/articles.md。",
