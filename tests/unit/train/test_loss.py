@@ -9,7 +9,8 @@ pytest.importorskip("torch", reason="training needs torch")
 import torch
 
 from gpt2lab.data.batches import IGNORE
-from gpt2lab.train.loss import cross_entropy_sum, smoothing_sum
+from gpt2lab.train import loss as loss_module
+from gpt2lab.train.loss import cross_entropy_sum, keep_buffers, smoothing_sum
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 7, 512])
@@ -74,3 +75,19 @@ def test_label_smoothing_equals_the_plain_one(share: float) -> None:
     expected = torch.autograd.grad(plain, [hidden, weight])
     for own, other in zip(torch.autograd.grad(loss, [hidden, weight]), expected, strict=True):
         torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-4)
+
+
+def test_kept_buffers_serve_every_number_of_rows_and_change_nothing() -> None:
+    weight = torch.randn(97, 16, requires_grad=True)
+    parts = [torch.randn(n, 16) for n in (5, 40, 7, 64, 3)]
+
+    def losses() -> list[torch.Tensor]:
+        return [cross_entropy_sum(part, weight, torch.arange(len(part)), chunk=32) for part in parts]
+
+    plain = losses()
+    with keep_buffers():
+        kept = losses()
+        held = list(loss_module._kept.get().values())  # type: ignore[union-attr]
+    assert all(torch.equal(a, b) for a, b in zip(plain, kept, strict=True))
+    assert [tuple(buffer.shape) for buffer in held] == [(32, 97)]
+    assert loss_module._kept.get() is None
