@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -38,12 +39,16 @@ PALE = """least => {
   return found;
 }"""
 
-READY = {"/": "#options .option", "/desk/": "#model select", "/inside/": ".maps button[aria-pressed='true']"}
+READY = {
+    "/": "#options .option", "/desk/": "#model select", "/inside/": ".maps button[aria-pressed='true']",
+    "/articles/": "#absent:not([hidden])", "/detect/": ".actions select", "/music/": "#studio:not([hidden])",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def live() -> Iterator[Live]:
-    with live_server({"tiny": "tiny"}, ready={"tiny": LanguageModel.load("tiny", threads=1)}) as server:
+def live(performer_folder: Path) -> Iterator[Live]:
+    sources = {"tiny": "tiny", "music": str(performer_folder)}
+    with live_server(sources, ready={"tiny": LanguageModel.load("tiny", threads=1)}) as server:
         yield server
 
 

@@ -31,7 +31,7 @@ def post(live: Live, path: str, **body) -> dict:
 # ---- pages ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/", "/desk/", "/inside/"])
+@pytest.mark.parametrize("path", ["/", "/desk/", "/inside/", "/articles/", "/detect/", "/music/"])
 def test_pages_come_with_the_policy_and_name_only_what_is_here(live: Live, path: str) -> None:
     answer = httpx2.get(f"{live.url}{path}")
     assert answer.status_code == 200

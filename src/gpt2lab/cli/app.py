@@ -36,6 +36,7 @@ COMMANDS = {
     "music": "Learn music, continue it, accompany it, and hear it.",
     "plot": "Draw the curves of training runs.",
     "article": "Write news articles by metadata, or metadata by articles.",
+    "seq2seq": "Learn to turn texts into other texts from pairs, and do it.",
 }
 """Name of each command -> the first line of its help; the command is the function (or app) of that name in the module
 of that name."""
@@ -43,6 +44,7 @@ of that name."""
 GROUPS = {
     "article": ("generate", "train", "collect", "losses"),
     "detect": ("files", "build", "train", "report"),
+    "seq2seq": ("train", "pairs", "run"),
     "tokenizer": ("train", "encode", "decode"),
     "music": ("encode", "decode", "train", "generate", "render", "report"),
 }

@@ -6,7 +6,7 @@ depends on its own prompt, parameters, sample number and rule alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +18,7 @@ from gpt2lab.engine.likelihood import log_softmax
 from gpt2lab.engine.native import choose_isa
 from gpt2lab.engine.params import check_whole
 from gpt2lab.engine.protocol import Backend
+from gpt2lab.engine.score import drained
 from gpt2lab.engine.stepped import SteppedSequence
 
 
@@ -50,6 +51,13 @@ def generate_guided(
 
     The log-probabilities are the model's own, among all tokens. `progress` is told the number of new tokens.
     """
+    return drained(guided_pieces(backend, jobs, rules, batch_size=batch_size), progress)
+
+
+def guided_pieces(
+    backend: Backend, jobs: Sequence[Job], rules: Sequence[Rule], *, batch_size: int | None = None
+) -> Generator[int, None, list[Output]]:
+    """Do the same a step at a time: yields the number of new tokens of each, for `Scheduler.run`."""
     size = DEFAULT_BATCH_SIZE if batch_size is None else batch_size
     check_whole("batch_size", size, 1)
     n = backend.config.n_positions
@@ -75,8 +83,7 @@ def generate_guided(
             complete = rules[number].complete
             if complete or not active[number].running:
                 done[number] = _output(active.pop(number), own[number], complete=complete, job=jobs[number])
-        if progress is not None:
-            progress(len(numbers))
+        yield len(numbers)
     return [done[i] for i in range(len(jobs))]
 
 

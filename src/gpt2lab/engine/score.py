@@ -168,11 +168,13 @@ def hidden_pieces(backend: Backend, ids: Ids, layer: int) -> Generator[int, None
     return np.concatenate(parts)
 
 
-def drained(pieces: Generator[int, None, T]) -> T:
-    """Do all pieces of some work at once and return what comes of it."""
+def drained(pieces: Generator[int, None, T], progress: Callable[[int], None] | None = None) -> T:
+    """Do all pieces of some work at once and return what comes of it; `progress` is told what each piece yields."""
     while True:
         try:
-            next(pieces)
+            count = next(pieces)
+            if progress is not None:
+                progress(count)
         except StopIteration as end:
             result: T = end.value
             return result

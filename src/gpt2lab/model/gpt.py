@@ -43,6 +43,12 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return F.linear(x, weight.t(), bias)
 
 
+def one_after_another(first: nn.Module | Callable[[Tensor], Tensor], second: nn.Module, x: Tensor) -> Tensor:
+    """Return second(first(x))."""
+    out: Tensor = second(first(x))
+    return out
+
+
 class Conv1D(nn.Module):
     """y = x @ weight + bias with weight (in, out), the layout of GPT-2's checkpoints.
 
@@ -63,8 +69,8 @@ class Conv1D(nn.Module):
 class Attention(nn.Module):
     """Causal multi-head self-attention.
 
-    `attend` may compute it for whole texts, from (B, T, 3 C) to (B, T, C): training may put another way there, which
-    returns None for what it does not do.
+    Its queries, keys and values come from `c_attn`, which the block applies. `attend` may mix them for whole texts,
+    from (B, T, 3 C) to (B, T, C): training may put another way there, which returns None for what it does not do.
     """
 
     def __init__(self, config: GPT2Config, layer: int) -> None:
@@ -81,9 +87,8 @@ class Attention(nn.Module):
             shape = (config.n_head, config.max_relative_position, self.head_dim)
             self.relative_keys = nn.Parameter(torch.empty(shape))
 
-    def forward(self, x: Tensor, cache: KVCache | None) -> Tensor:
-        """Mix (B, T, C) over the positions up to each one; with a cache, over the cached ones too."""
-        qkv = self.c_attn(x)  # (B, T, 3 C)
+    def forward(self, qkv: Tensor, cache: KVCache | None) -> Tensor:
+        """Mix (B, T, 3 C) into (B, T, C), over the positions up to each one; with a cache, over the cached ones too."""
         y = self.attend(qkv) if self.attend is not None and cache is None else None
         out: Tensor = self.resid_dropout(self.c_proj(self._mix(qkv, cache) if y is None else y))
         return out
@@ -118,7 +123,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """The position-wise feed-forward layer."""
+    """The position-wise feed-forward layer behind `c_fc`, which the block applies."""
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()
@@ -128,14 +133,17 @@ class MLP(nn.Module):
         self.act = ACTIVATION[config.activation_function]
         self.dropout = nn.Dropout(config.resid_pdrop)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, T, C) to (B, T, C) through (B, T, F)."""
-        out: Tensor = self.dropout(self.c_proj(self.act(self.c_fc(x))))
+    def forward(self, x: Tensor, then: Callable[..., Tensor] = one_after_another) -> Tensor:
+        """Map (B, T, F) to (B, T, C)."""
+        out: Tensor = self.dropout(then(self.act, self.c_proj, x))
         return out
 
 
 class Block(nn.Module):
-    """One layer: attention and feed-forward, each behind its layer norm and added to the residual stream."""
+    """One layer: attention and feed-forward, each behind its layer norm and added to the residual stream.
+
+    `then` applies a norm or GELU and the product behind it: training may put a way there that keeps less.
+    """
 
     def __init__(self, config: GPT2Config, layer: int) -> None:
         super().__init__()
@@ -143,11 +151,12 @@ class Block(nn.Module):
         self.attn = Attention(config, layer)
         self.ln_2 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
         self.mlp = MLP(config)
+        self.then: Callable[..., Tensor] = one_after_another
 
     def forward(self, x: Tensor, cache: KVCache | None) -> Tensor:
         """Map (B, T, C) to (B, T, C)."""
-        x = x + self.attn(self.ln_1(x), cache)
-        out: Tensor = x + self.mlp(self.ln_2(x))
+        x = x + self.attn(self.then(self.ln_1, self.attn.c_attn, x), cache)
+        out: Tensor = x + self.mlp(self.then(self.ln_2, self.mlp.c_fc, x), self.then)
         return out
 
 

@@ -44,7 +44,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, relative_keys: Tensor, scale: float
     t, s = q.shape[2], k.shape[2]
     scores = (q * scale) @ k.transpose(2, 3) + skewed(q * scale, relative_keys, s)  # (B, H, T, S)
     future = torch.ones(t, s, dtype=torch.bool, device=q.device).triu(s - t + 1)
-    weights = torch.softmax(scores.float().masked_fill(future, float("-inf")), dim=-1).to(v.dtype)
+    weights = torch.softmax(scores.masked_fill(future, float("-inf")), dim=-1)  # sums are float32 inside, also of bf16
     if dropout:
         weights = F.dropout(weights, dropout)
     return weights @ v

@@ -19,7 +19,7 @@ from gpt2lab import checkpoint
 from gpt2lab.engine.native import NativeBackend, choose_precision
 from gpt2lab.engine.prefix import PrefixCache
 from gpt2lab.engine.scheduler import Scheduler, Statistics
-from gpt2lab.errors import CheckpointError, ClosedError, ConfigError, nearest
+from gpt2lab.errors import CheckpointError, ClosedError, ConfigError, Gpt2labError, nearest
 from gpt2lab.lm.model import LanguageModel
 from gpt2lab.model.config import canonical_name
 from gpt2lab.server.settings import ServerSettings
@@ -37,6 +37,9 @@ class Loader(Protocol):
 
     def bytes(self, source: str) -> int:
         """Return about how much memory its weights will take."""
+
+    def tokenizer(self, source: str) -> Tokenizer | None:
+        """Return its tokenizer, None where it has none; nothing is fetched for that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,10 @@ class FileLoader:
         """See `Loader.bytes`; reads no weights."""
         found = checkpoint.load(source, models_dir=self.models_dir, offline=self.offline)
         return int(found.config.parameter_count() * _BYTES[choose_precision(self.precision)])
+
+    def tokenizer(self, source: str) -> Tokenizer | None:
+        """See `Loader.tokenizer`; reads no weights."""
+        return checkpoint.load(source, models_dir=self.models_dir, offline=True).tokenizer
 
 
 class UnknownModelError(ConfigError):
@@ -142,6 +149,18 @@ class ModelPool:
     def loaded(self, name: str) -> LoadedModel | None:
         """Return a model if it is loaded; it may be gone after the next await."""
         return self._entries[name].loaded
+
+    async def tokenizer(self, name: str) -> Tokenizer | None:
+        """Return a model's tokenizer without loading the model; None where it has none that is here."""
+        entry = self._entries[self.resolve(name)]
+        found = entry.loaded
+        lm = found.lm if found is not None else self._ready.get(entry.name)
+        if lm is not None:
+            return lm.tokenizer
+        try:
+            return await asyncio.to_thread(self._loader.tokenizer, entry.source)
+        except Gpt2labError:  # whoever asks for the model itself is told
+            return None
 
     @asynccontextmanager
     async def use(self, name: str | None) -> AsyncIterator[LoadedModel]:

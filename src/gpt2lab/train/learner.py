@@ -23,6 +23,7 @@ from gpt2lab.train.optim import build_optimizers
 from gpt2lab.train.parallel import Processes
 from gpt2lab.train.precision import autocast_type, can_compile
 from gpt2lab.train.recipe import Recipe
+from gpt2lab.train.recompute import recompute_inputs
 from gpt2lab.train.task import Batch, Task
 
 if TYPE_CHECKING:
@@ -48,6 +49,41 @@ class _LossOf(nn.Module):
     def forward(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
         """Return the summed loss and the number of targets."""
         return self._task.loss(self.model, batch)
+
+
+class _SumOfPortions:
+    """The gradients of a model in one piece of memory that is there before the first portion and stays.
+
+    Made one by one in the first portion's backward pass, they would lie between the memory of activations, and what
+    the next portion takes would not fit into the holes: two fifths of the activations more.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._learning = [p for p in model.parameters() if p.requires_grad]
+        self._whole = torch.zeros(
+            sum(p.numel() for p in self._learning), dtype=self._learning[0].dtype, device=self._learning[0].device
+        )
+        self._touched: set[int] = set()
+        for parameter in self._learning:
+            parameter.register_post_accumulate_grad_hook(lambda p: self._touched.add(id(p)))  # type: ignore[no-untyped-call]
+        self._hand_out()
+
+    def leave_touched(self) -> None:
+        """Take the gradients away from parameters that had no part in the loss, which no optimizer must move."""
+        for parameter in self._learning:
+            if id(parameter) not in self._touched:
+                parameter.grad = None
+
+    def clear(self) -> None:
+        """Begin anew at zero."""
+        self._touched.clear()
+        self._whole.zero_()
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        parts: Sequence[Tensor] = torch.split(self._whole, [p.numel() for p in self._learning])
+        for parameter, part in zip(self._learning, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
 
 
 class Learner:
@@ -77,11 +113,14 @@ class Learner:
             self._packed = use_int8(model, processes.device)
         if not self.compiled:
             use_native(model, processes.device, self._type)
+            if not loop.checkpoint_activations:
+                recompute_inputs(model)
         self._module = _LossOf(task, self.model)
         processes.shard(self._module)
         self.optimizers = build_optimizers(self.model, recipe.optimizer, self._type)
         self._shared = processes.share_gradients(self._module)
         self._scale = 0.0
+        self._sums = _SumOfPortions(self.model) if loop.accumulate > 1 and processes.count == 1 else None
 
     @property
     def precision(self) -> str:
@@ -105,6 +144,8 @@ class Learner:
                     nats, count = self._shared(*batch)
                 nats.backward()
             sums += torch.stack([nats.detach().double(), count.double()])
+        if self._sums is not None:
+            self._sums.leave_touched()
         total, targets = self._processes.total(sums.tolist())
         if not targets:
             raise DataError(f"No target of step {step} counts: all of them are masked. Give other data.")
@@ -125,6 +166,9 @@ class Learner:
 
     def forget(self) -> None:
         """Drop the gradients."""
+        if self._sums is not None:
+            self._sums.clear()
+            return
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
 
@@ -169,7 +213,8 @@ class Learner:
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self._type is None:
             return contextlib.nullcontext()
-        return torch.autocast(self._processes.device.type, dtype=self._type)
+        # without the cache, which would hold the halves of all weights until the loss is there: each is used once
+        return torch.autocast(self._processes.device.type, dtype=self._type, cache_enabled=False)
 
 
 def _seed(*parts: int) -> int:

@@ -9,9 +9,13 @@ Legend: N predictions, n of them at a time, C width, V vocabulary.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gpt2lab.data.batches import IGNORE
@@ -19,6 +23,38 @@ from gpt2lab.train.operations import exponentials_
 
 CHUNK_BYTES = 2048
 """Bytes that a token of the vocabulary has in the buffer of logits: 512 rows of float32, 1024 of bfloat16."""
+
+
+PRODUCT_ROWS = 8192
+"""Tokens of the vocabulary whose part of a product exists at once in a type that has to be added to float32."""
+
+_kept: ContextVar[dict[tuple[Any, ...], Tensor] | None] = ContextVar("kept", default=None)
+"""Within `keep_buffers`, the buffers of the loss by their purpose, shape, type and device."""
+
+
+@contextlib.contextmanager
+def keep_buffers() -> Iterator[None]:
+    """Within it, the buffers of one loss serve the next, which must not be computed at the same time.
+
+    They are a step's largest pieces. Taken and given back each time they do not fit into the holes that smaller ones
+    have left since, and every portion of a step takes fresh memory for them.
+    """
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def _buffer(purpose: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Return memory for numbers of the type of `like`, with anything in it."""
+    kept = _kept.get()
+    if kept is None:
+        return like.new_empty(shape)
+    key = (purpose, shape, like.dtype, like.device)
+    if key not in kept:
+        kept[key] = like.new_empty(shape)
+    return kept[key]
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -31,8 +67,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         total = hidden.new_zeros((), dtype=torch.float32)
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wants_weight else None
-        head = weight.to(hidden.dtype)
-        buffer = hidden.new_empty(chunk, weight.shape[0])
+        same = weight.dtype == hidden.dtype
+        head = weight if same else _buffer("head", tuple(weight.shape), hidden).copy_(weight)
+        buffer = _buffer("logits", (chunk, weight.shape[0]), hidden)
         for start in range(0, rows, chunk):
             h, t = hidden[start : start + chunk], targets[start : start + chunk]  # (n, C), (n,)
             keep = (t != IGNORE).float().unsqueeze(1)  # (n, 1)
@@ -69,8 +106,10 @@ def _add_product(total: Tensor, softmax: Tensor, rows: Tensor) -> None:
     """Add softmax.T @ rows to the float32 `total`, whatever the type of the two."""
     if rows.dtype == total.dtype:
         total.addmm_(softmax.t(), rows)
-    else:
-        total.add_(softmax.t() @ rows)
+        return
+    for begin in range(0, len(total), PRODUCT_ROWS):
+        part = total[begin : begin + PRODUCT_ROWS]
+        part.add_(softmax[:, begin : begin + PRODUCT_ROWS].t() @ rows)
 
 
 def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor, *, chunk: int | None = None) -> Tensor:
@@ -86,3 +125,14 @@ def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor, *, chunk:
     with torch.autocast(hidden.device.type, enabled=False):
         total: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, targets, chunk)  # type: ignore[no-untyped-call]
     return total
+
+
+def smoothing_sum(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """Return what a share of label smoothing adds to the summed cross-entropy, for a share of 1 (all rows count).
+
+    The smoothed loss (1 - e) * -log p(target) + e * mean over V of -log p differs from the plain one by e times the
+    target's logit less the mean logit (Szegedy et al. 2016, section 7), so no further logits are computed.
+    """
+    with torch.autocast(hidden.device.type, enabled=False):
+        apart = F.embedding(targets, weight) - weight.mean(0)  # (N, C)
+        return (hidden.float() * apart).sum()

@@ -24,16 +24,17 @@ from torch import nn
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt import Attention, Transformer
 from gpt2lab.model.relative import BLOCK
-from gpt2lab.train.loss import CHUNK_BYTES
+from gpt2lab.train.loss import CHUNK_BYTES, PRODUCT_ROWS, keep_buffers
 from gpt2lab.train.recipe import Recipe
 
 _STATES = {"adamw": 2.0, "adam": 2.0, "muon": 1.0, "sgd": 1.0, "adafactor": 0.01}
 """Numbers that an optimizer keeps for each number it updates; with Muon, AdamW's part is counted apart."""
 
-_HOLES, _HOLES_OF_GRADIENTS, _HOLES_OF_PORTIONS = 0.1, 0.3, 0.4
+_HOLES, _HOLES_OF_GRADIENTS = 0.1, 0.3
+_HOLES_OF_PORTIONS = {False: 0.2, True: 0.4}  # by whether gradients of earlier portions lie between activations
 _HOLES_OF_LOGITS = {2: 0.25, 4: 0.75}  # by the bytes of a number: float32's products have buffers of their own
 """What the allocator cannot use between the pieces it has handed out, as shares of activations, of gradients, of
-activations once more when gradients of earlier portions lie between them, and of logits. Measured, with glibc 2.36: a
+activations once more when there are several portions, and of logits. Measured, with glibc 2.36: a
 hole that a tensor leaves is a little too small for another of its size, since torch asks for aligned memory."""
 
 _LIBRARIES = 50_000_000
@@ -95,6 +96,8 @@ def estimate(
     count = sum(n for _, n in trained)
     inside = sum(n for path, n in trained if name == "muon" and ".h." in path)
     states = _STATES[name] * inside + 2 * (count - inside) if inside else _STATES[name] * count
+    again = loop.checkpoint_activations
+    ranks = sum(p.shape[1] for n, p in model.named_parameters() if n.endswith("lora_a"))
     step = _Step(
         config,
         tokens=-(-loop.batch_size // processes) * (window or config.n_positions),
@@ -106,9 +109,9 @@ def estimate(
         and not config.max_relative_position
         and not (half and _has_native_attention(model)),
         head_learns=any(n.endswith(("wte.weight", "lm_head.weight")) for n, _ in trained),
+        inputs_only=not (again or ranks or loop.compile or loop.precision == "int8"),
     )
-    blocks, again = config.n_layer - _frozen_blocks(model), loop.checkpoint_activations
-    ranks = sum(p.shape[1] for n, p in model.named_parameters() if n.endswith("lora_a"))
+    blocks = config.n_layer - _frozen_blocks(model)
     block = step.block + step.element * step.tokens * ranks // config.n_layer
     kept = step.ends + blocks * (4 * step.tokens * config.n_embd if again else block)  # when the loss is computed
     activations = kept + (block if again else 0)
@@ -120,10 +123,12 @@ def estimate(
         gradients + twice + (step.head_gradient if early else 0) + 2 * step.ends,
         gradients + _update_bytes(name, trained) // part,
     )
+    peak += step.buffers
     packed = 2 * 12 * config.n_layer * config.n_embd**2 if loop.precision == "int8" else 0
     holes = _HOLES * activations + _HOLES_OF_GRADIENTS * gradients + _HOLES_OF_LOGITS[step.element] * step.logits
     holes += max(0, (1 if again else blocks) * step.attention_holes - gradients)  # gradients fill them
-    holes += _HOLES_OF_PORTIONS * activations if loop.accumulate > 1 else 0
+    if loop.accumulate > 1:
+        holes += _HOLES_OF_PORTIONS[processes > 1] * activations
     return MemoryEstimate(
         present=resident(),
         optimizer=int(4 * states) // part,
@@ -146,6 +151,8 @@ class _Step:
     pairs: bool
     """Whether dropout of attention is PyTorch's, which holds matrices of all pairs of positions."""
     head_learns: bool
+    inputs_only: bool
+    """Whether of norms and GELU only what goes in is kept (train/recompute.py)."""
 
     @property
     def element(self) -> int:
@@ -163,27 +170,33 @@ class _Step:
         return self.tokens * 4 * self.config.n_embd * (2 if self.drops_ends else 1)
 
     @property
+    def outputs(self) -> int:
+        """What comes out of a block's norms and GELU, for a token."""
+        return self.element * (2 * self.config.n_embd + self.config.inner)
+
+    @property
     def block(self) -> int:
         """What one block keeps for its backward pass."""
         config, c, e = self.config, self.config.n_embd, self.element
-        inside = 8 * c + e * (6 * c + 2 * config.inner)  # x and x' in float32; ln_1, q k v, y, ln_2, c_fc, activation
+        inside = 8 * c + e * (4 * c + config.inner)  # x and x' in float32; q k v, y, c_fc
+        inside += 0 if self.inputs_only else self.outputs
         inside += 4 * config.n_head + 16  # attention's sums of exponentials, the means and deviations of the norms
         if self.drops:  # masks
             inside += 2 * e * c
         if self.pairs:  # attention in float32 with its weights, their mask and what that leaves of them
             inside += (12 - 3 * e) * c + 12 * config.n_head * self.window
-        if self.relative and self.window <= BLOCK:  # the weights, in float32 and as they are multiplied
-            inside += (4 + (2 if self.drops else 1) * e) * config.n_head * self.window
+        if self.relative and self.window <= BLOCK:  # the weights, and what dropout leaves of them
+            inside += (2 if self.drops else 1) * e * config.n_head * self.window
         return self.tokens * inside + self.copies
 
     @property
     def backward(self) -> int:
         """What the backward pass of a block makes and drops."""
         config, c, e = self.config, self.config.n_embd, self.element
-        feed_forward = e * config.inner + 6 * c
+        feed_forward = (2 if self.inputs_only else 1) * e * config.inner + 6 * c
         attention = 4 * config.n_head * self.window - 2 * e * config.inner - (e + 4) * c if self.pairs else 0
         if self.relative:  # scores of some queries, skewed and not, their softmax, each one's gradient
-            attention = (16 + 6 * e) * config.n_head * min(self.window, BLOCK)
+            attention = 10 * e * config.n_head * min(self.window, BLOCK)
         return self.tokens * max(feed_forward, attention)
 
     @property
@@ -192,13 +205,15 @@ class _Step:
         if not self.pairs:
             return 0
         pairs = self.tokens * self.config.n_head * self.window
-        return max(0, 10 * pairs - (self.block - 12 * pairs - self.copies))
+        dropped = self.tokens * self.outputs if self.inputs_only else 0
+        return max(0, 9 * pairs - (self.block + dropped - 12 * pairs - self.copies))
 
     @property
     def copies(self) -> int:
-        """A block's weights in the type of the products."""
+        """What is kept of a block's weights in the type of the products."""
         c = self.config.n_embd
-        return 2 * (4 * c * c + 2 * c * self.config.inner) if self.half else 0
+        kept = c * c if self.inputs_only else 4 * c * c + 2 * c * self.config.inner
+        return 2 * kept if self.half else 0
 
     @property
     def head_gradient(self) -> int:
@@ -210,9 +225,15 @@ class _Step:
         """What the loss holds beside the activations (train/loss.py)."""
         config, c, e = self.config, self.config.n_embd, self.element
         hidden = self.tokens * c * (4 + e + (e if self.half else 0))
-        copies = 2 * config.vocab_size * c if self.half else 0
-        products = 6 * config.vocab_size * c if self.half and self.head_learns else 0  # one in each type, to be added
-        return self.logits + hidden + copies + products + self.head_gradient
+        part = min(PRODUCT_ROWS, config.vocab_size)
+        products = 6 * part * c if self.half and self.head_learns else 0  # one in each type, to be added
+        return hidden + products + self.head_gradient
+
+    @property
+    def buffers(self) -> int:
+        """What the loss keeps from portion to portion: its logits and the head in the type of products."""
+        copies = 2 * self.config.vocab_size * self.config.n_embd if self.half else 0
+        return self.logits + copies
 
     @property
     def logits(self) -> int:
@@ -279,14 +300,21 @@ def advice(need: MemoryEstimate, room: int, recipe: Recipe) -> str:
 
 @contextlib.contextmanager
 def steady_memory() -> Iterator[None]:
-    """Have glibc keep freed memory for the next step instead of returning it to the system and asking again.
+    """Have the loss keep its buffers, and glibc freed memory for the next step instead of returning it to the system.
 
-    A step frees and takes gigabytes in large pieces; each fresh page costs a fault and a fill with zeros. Elsewhere
-    than on Linux with glibc this does nothing. Afterwards what is free is given back.
+    A step frees and takes gigabytes in large pieces; each fresh page costs a fault and a fill with zeros. Other systems
+    than Linux with glibc are left to their ways. Afterwards what is free is given back.
     """
-    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(keep_buffers())
+        if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+            stack.enter_context(_no_mappings())
         yield
-        return
+
+
+@contextlib.contextmanager
+def _no_mappings() -> Iterator[None]:
+    """Have glibc take all memory from its heap and give none back."""
     libc = ctypes.CDLL(None)
     trim, top, mappings = -1, -2, -4  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX of malloc.h
     try:

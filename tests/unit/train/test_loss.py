@@ -9,7 +9,7 @@ pytest.importorskip("torch", reason="training needs torch")
 import torch
 
 from gpt2lab.data.batches import IGNORE
-from gpt2lab.train.loss import cross_entropy_sum
+from gpt2lab.train.loss import cross_entropy_sum, smoothing_sum
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 7, 512])
@@ -58,3 +58,19 @@ def test_without_gradients_only_the_loss_is_computed() -> None:
     loss = cross_entropy_sum(hidden, weight, torch.tensor([0, 1]))
     assert not loss.requires_grad
     assert loss.item() == pytest.approx(2 * torch.log(torch.tensor(4.0)).item())
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_label_smoothing_equals_the_plain_one(share: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(11, 5, generator=generator).requires_grad_()
+    weight = torch.randn(29, 5, generator=generator).requires_grad_()
+    targets = torch.randint(29, (11,), generator=generator)
+    loss = cross_entropy_sum(hidden, weight, targets) + share * smoothing_sum(hidden, weight, targets)
+    plain = torch.nn.functional.cross_entropy(
+        hidden @ weight.t(), targets, label_smoothing=share, reduction="sum"
+    )  # fmt: skip
+    assert loss.item() == pytest.approx(plain.item(), rel=1e-5)
+    expected = torch.autograd.grad(plain, [hidden, weight])
+    for own, other in zip(torch.autograd.grad(loss, [hidden, weight]), expected, strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-4)

@@ -6,7 +6,7 @@ The model is run by the native engine (or torch) and held to the rules of gramma
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,10 @@ from gpt2lab.apps.music import chorales, performance
 from gpt2lab.apps.music.grammar import ChoraleRule, PerformanceRule, soprano_of
 from gpt2lab.apps.music.notes import Note, Notes, cut, duration
 from gpt2lab.apps.music.vocabulary import STEPS_PER_SECOND, VOICES, MusicVocabulary, vocabulary_of
-from gpt2lab.engine.guided import generate_guided
+from gpt2lab.engine.guided import guided_pieces
 from gpt2lab.engine.jobs import Job, check_prompt
 from gpt2lab.engine.params import SamplingParams
+from gpt2lab.engine.score import drained
 from gpt2lab.errors import RequestError
 
 if TYPE_CHECKING:
@@ -31,13 +32,15 @@ class Wish:
     """What to compose: `seconds` of music, a `primer`'s length included.
 
     `primer` is a beginning that is continued; `melody` is kept to the note and accompanied. Both together are allowed:
-    the melody goes on over what is continued. With `may_end` the model may end a piece earlier.
+    the melody goes on over what is continued. With `may_end` the model may end a piece earlier; a piece that would take
+    more than `most_tokens` new ones is brought to an end in time.
     """
 
     seconds: float = 30.0
     primer: Notes = ()
     melody: Notes = ()
     may_end: bool = False
+    most_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds <= 3600:
@@ -72,18 +75,23 @@ def compose(
     The same model, wish, seed and options give the same pieces, whatever the batch size. Raises `RequestError` and
     `TokenizerError` for a model that is none of music.
     """
+    return drained(composing(lm, wish, samples=samples, seed=seed, batch_size=batch_size, **options), progress)
+
+
+def composing(
+    lm: LanguageModel, wish: Wish, *, samples: int = 1, seed: int = 0, batch_size: int | None = None, **options: Any
+) -> Generator[int, None, list[Composition]]:
+    """Do the same a step at a time: yields the number of new tokens of each, for `Scheduler.run`."""
     music = vocabulary_of(lm.tokenizer)
     given = _beginning(wish, music)
-    budget = (
-        _rows(wish) * VOICES if music.is_grid else int(_length(wish) * EVENTS_PER_SECOND) + 300 + 4 * len(wish.melody)
-    )
+    budget = _budget(wish, music, len(given))
     params = lm.defaults.replaced({**options, "seed": seed, "stop_ids": (music.end_id,), "max_new_tokens": budget})
     _refuse(params)
     params.check_ids(lm.config.vocab_size)
     prompt = check_prompt([music.end_id, *given], lm.config.vocab_size)
     rules = [_rule(wish, music, given, budget) for _ in range(samples)]
     jobs = [Job(prompt, params, sample) for sample in range(samples)]
-    outputs = generate_guided(lm.backend, jobs, rules, batch_size=batch_size, progress=progress)
+    outputs = yield from guided_pieces(lm.backend, jobs, rules, batch_size=batch_size)
     made = []
     for output in outputs:
         ids = [*given, *output.ids]
@@ -101,6 +109,15 @@ def notes_of(ids: Sequence[int], music: MusicVocabulary) -> Notes:
 def _refuse(params: SamplingParams) -> None:
     if params.num_beams > 1:
         raise RequestError("Music is sampled under rules, which beam search does not know; leave num_beams at 1.")
+
+
+def _budget(wish: Wish, music: MusicVocabulary, given: int) -> int:
+    """Return how many new tokens a piece may take: whole rows of a grid."""
+    if music.is_grid:
+        wanted = _rows(wish) * VOICES - given
+        return max(0, wanted if wish.most_tokens is None else min(wanted, wish.most_tokens // VOICES * VOICES))
+    wanted = int(_length(wish) * EVENTS_PER_SECOND) + 300 + 4 * len(wish.melody)
+    return wanted if wish.most_tokens is None else min(wanted, wish.most_tokens)
 
 
 def _length(wish: Wish) -> float:

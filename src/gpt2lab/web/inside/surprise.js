@@ -1,6 +1,7 @@
 // The text, each token the darker the less it was expected, and what was expected in the place of the chosen one. A token
 // can be left out: then the colours say how much more, or less, surprising that makes the others.
 
+import { guessList, tokenText } from "../lib/tokens.js";
 import { h, percent, shownToken } from "../lib/view.js";
 import { grouped, say } from "../lib/words.js";
 import { guessesFor } from "./numbers.js";
@@ -28,14 +29,7 @@ export function surprisePart(data, chosen, without) {
     if (at === 0) return h("button", { type: "button", class: "start", onclick: () => chosen(0) }, say("startToken"));
     return h("button", { type: "button", onclick: () => chosen(at) }, piece || "\u200b");
   });
-  const text = h("div", { class: "tokens sheet", role: "group", "aria-label": say("arrowHint"), onkeydown: (event) => {
-    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    const at = buttons.indexOf(document.activeElement);
-    if (!step || at < 0 || !buttons[at + step]) return;
-    event.preventDefault();
-    chosen(at + step);
-    buttons[at + step].focus();
-  } }, ...buttons);
+  const text = tokenText(buttons, chosen);
   const [low, high, sum] = [h("span"), h("span"), h("span", { class: "sum" })];
   const scale = h("div", { class: "scale" }, low, h("i"), high, sum);
   const facts = h("div", { role: "status" });
@@ -51,7 +45,7 @@ export function surprisePart(data, chosen, without) {
     toggle.disabled = false;
   } });
   const detail = h("div", { class: "detail sheet" }, facts, toggle);
-  const element = h("section", { class: "part" }, h("h2", {}, say("surprise")), h("p", { class: "lead" }, say("surpriseLead")), h("div", { class: "surprise" }, h("div", {}, text, scale), detail));
+  const element = h("section", { class: "part" }, h("h2", {}, say("surprise")), h("p", { class: "lead" }, say("surpriseLead")), h("div", { class: "surprise" }, h("div", {}, text.element, scale), detail));
 
   // How many bits more token `at` costs without the one that is left out; 0 for those before it.
   const change = (at) => (at > state.out && state.surprises ? state.surprises[at] - data.surprises[at] : 0);
@@ -76,7 +70,7 @@ export function surprisePart(data, chosen, without) {
   }
   const select = (at) => {
     state.at = at;
-    buttons.forEach((button, i) => { button.setAttribute("aria-pressed", String(i === at)); button.tabIndex = i === at ? 0 : -1; });
+    text.select(at);
     draw();
   };
   return { element, select };
@@ -94,13 +88,4 @@ function detailOf(data, at) {
   const bits = data.surprises[at];
   const facts = [say("bits", { n: bits.toFixed(2) }), say("chance", { p: percent(2 ** -bits) }), say("rank", { n: grouped(data.lens[last].ranks[at - 1] + 1) })].join(" · ");
   return [h("h3", {}, ...shownToken(data.tokens[at])), h("p", { class: "facts number" }, facts), h("div", { class: "note" }, say("nextHere")), guessList(guessesFor(data, last, at), data.tokens[at])];
-}
-
-export function guessList(guesses, right) {
-  const largest = guesses[0][1];
-  return h("ol", { class: "guesses" }, ...guesses.map(([text, probability]) => {
-    const fill = h("i");
-    fill.style.width = `${(100 * probability) / largest}%`;
-    return h("li", { class: text === right ? "right" : "" }, h("span", { class: "token" }, ...shownToken(text)), h("span", { class: "track" }, fill), h("span", { class: "value" }, percent(probability)));
-  }));
 }

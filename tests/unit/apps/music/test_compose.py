@@ -40,6 +40,19 @@ def test_pieces_from_nothing_are_whole(performer: LanguageModel) -> None:
     assert len({tuple(piece.ids) for piece in made}) == 40
 
 
+def test_a_thousand_pieces_are_whole(performer: LanguageModel) -> None:
+    made = compose(performer, Wish(seconds=0.3, most_tokens=24), samples=1000, seed=5, batch_size=250, top_p=0.98)
+    for piece in made:
+        check_whole(piece, 0.3)
+        assert len(piece.ids) <= 24
+    assert len({tuple(piece.ids) for piece in made}) > 990
+
+
+def test_a_grid_of_few_tokens_has_whole_rows(chorister: LanguageModel) -> None:
+    (piece,) = compose(chorister, Wish(seconds=30.0, most_tokens=11), seed=1)
+    assert len(piece.ids) == 8
+
+
 def test_batches_change_nothing(performer: LanguageModel) -> None:
     alone = compose(performer, Wish(seconds=1.0), samples=3, seed=1, batch_size=1)
     together = compose(performer, Wish(seconds=1.0), samples=3, seed=1, batch_size=3)
