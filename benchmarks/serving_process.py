@@ -105,7 +105,8 @@ class TransformersServe:
             if self._process.poll() is not None or time.monotonic() > until:
                 self.close()
                 said = Path(self._log.name).read_text(encoding="utf-8", errors="replace")
-                raise WorkerError(f"transformers serve did not start: {said[-500:]}")
+                last = (said.strip().splitlines() or ["it said nothing"])[-1]
+                raise WorkerError(f"transformers serve did not start: {last}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -122,7 +122,7 @@ class Ticket:
                 return
             self._parts.append(part)
             self._change(part.finish)
-        self._tell()
+        self._tell(last=part.finish != "")
 
     def fail(self, error: BaseException) -> None:
         """End it with an error, which whoever waits for it will see."""
@@ -131,7 +131,7 @@ class Ticket:
                 return
             self._error = error
             self._change("error")
-        self._tell()
+        self._tell(last=True)
 
     def _change(self, finish: str) -> None:
         if finish:
@@ -149,12 +149,16 @@ class Ticket:
     def _has_news(self) -> bool:
         return self.done or self._taken < len(self._parts)
 
-    def _tell(self) -> None:
+    def _tell(self, *, last: bool = False) -> None:
+        """Call `on_news`; whoever tells the end then lets go of it, or a ticket and a listener that holds it would stay
+        until the garbage collector comes by."""
         on_news = self._on_news
         if on_news is None:
             return
         try:
             on_news(self)
+            if last:
+                self._on_news = None
         except Exception as error:  # whoever listened is gone; the engine and its other texts go on
             self._on_news = None
             self.fail(error)

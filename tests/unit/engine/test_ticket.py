@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -78,3 +80,28 @@ def test_an_ended_text_can_be_read_in_a_loop() -> None:
     asyncio.run(collected(text, seen))
     asyncio.run(collected(text, seen))
     assert seen == [1, 2, 3]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_at_its_end_a_text_lets_go_of_whoever_listens(fails: bool) -> None:
+    """A listener that holds its texts would be held by them, and memory would wait for the garbage collector."""
+
+    class Listener:
+        def __init__(self) -> None:
+            self.told = 0
+            self.text = Ticket(0, Job(np.asarray([1], np.int32), SamplingParams()), self.listen, lambda *_: None)
+
+        def listen(self, _: Ticket) -> None:
+            self.told += 1
+
+    gc.disable()
+    try:
+        listener = Listener()
+        text, gone = listener.text, weakref.ref(listener)
+        text.put(part(1))
+        text.fail(ZeroDivisionError()) if fails else text.put(part(2, finish="length"))
+        assert listener.told == 2
+        del listener
+        assert gone() is None
+    finally:
+        gc.enable()
