@@ -9,7 +9,7 @@ BENCH ?= .venv-bench
 BENCH_ARGS ?=
 GPT2LAB_DATA ?= ../shared/data
 
-.PHONY: demo story test check test-llama check-install bench bench-training bench-evaluation bench-serving docs clean
+.PHONY: demo story test check test-llama check-install bench bench-training bench-evaluation bench-detection bench-serving docs clean
 
 demo: $(VENV)/.installed ## Set up and write a little with the embedded model
 	$(VENV)/bin/gpt2lab generate "Once upon a time" --length 120 --seed 2
@@ -42,6 +42,9 @@ bench-training: $(BENCH)/.installed ## Training beside transformers' Trainer and
 
 bench-evaluation: $(BENCH)/.installed ## Evaluations beside lm-eval; needs the corpora of $$GPT2LAB_DATA
 	$(BENCH)/bin/python -m benchmarks.evaluation --data "$(GPT2LAB_DATA)/eval" --gpt2 "$(GPT2LAB_DATA)/gpt2_bpe" --output docs/benchmarks-evaluation.md $(BENCH_ARGS)
+
+bench-detection: $(BENCH)/.installed ## Measuring texts for detection beside transformers; BENCH_ARGS=--help lists the choices
+	$(BENCH)/bin/python -m benchmarks.detection --output docs/benchmarks-detection.md $(BENCH_ARGS)
 
 bench-serving: $(BENCH)/.installed ## Servers under 32 clients, beside OpenVINO GenAI and transformers serve; BENCH_ARGS=--help lists the choices
 	$(BENCH)/bin/python -m benchmarks.serving --output docs/benchmarks-serving.md $(BENCH_ARGS)

@@ -24,6 +24,11 @@ FIELDS: dict[str, dict[str, Any]] = {
     "/v1/embeddings": {"model": "tiny", "input": "a", "encoding_format": "base64", "dimensions": 4, "user": "u"},
     "/api/next": {"model": "tiny", "text": "a", "k": 3, "temperature": 0.5, "top_p": 0.9, "top_k": 3},
     "/api/analyze": {"model": "tiny", "project": "tiny", "text": "a", "topk": 3},
+    "/api/tokens": {"model": "tiny", "text": "a"},
+    "/api/ahead": {"model": "tiny", "text": "a", "kind": "words", "k": 3, "steps": 2},
+    "/api/inspect": {"model": "tiny", "text": "a", "top": 2},
+    "/api/inspect/neurons": {"model": "tiny", "text": "a", "layer": 1, "at": 1, "count": 2, "top": 2},
+    "/api/inspect/without": {"model": "tiny", "text": "a", "at": 1},
 }  # fmt: skip
 """Address -> what it takes, each with a value that is right."""
 
@@ -38,7 +43,7 @@ def garbage(rng: random.Random) -> tuple[str, bytes]:
     """Return an address and a body; about one in ten is right after all."""
     path = rng.choice(sorted(FIELDS))
     good = FIELDS[path]
-    needed = {"input", "text"} & good.keys()
+    needed = {"input", "text", "layer", "at"} & good.keys()
     body = {key: good[key] for key in good if key in needed or rng.random() < 0.3}
     for key in rng.sample(sorted(good), rng.choice((0, 1, 1, 1, 2))):
         body[key] = rng.choice(STRANGE)

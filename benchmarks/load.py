@@ -38,6 +38,9 @@ class Load:
         return ordered[min(math.ceil(part * len(ordered)), len(ordered)) - 1]
 
 
+PATIENCE = 300.0
+"""Seconds after which an answer counts as lost."""
+
 Body = Callable[[int], dict[str, Any]]
 """Returns the request number i."""
 
@@ -56,8 +59,8 @@ async def _measure(url: str, body: Body, clients: int, each: int) -> Load:
         for turn in range(each):
             request = body(turn * clients + number)
             try:
-                count, seconds = await _request(url, request)
-            except (OSError, EOFError, ValueError, asyncio.IncompleteReadError) as error:
+                count, seconds = await asyncio.wait_for(_request(url, request), PATIENCE)
+            except (OSError, EOFError, ValueError, asyncio.TimeoutError) as error:
                 lost.append(f"{type(error).__name__}: {error}")
                 continue
             tokens += count

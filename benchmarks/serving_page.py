@@ -9,18 +9,20 @@ from typing import Any
 
 from benchmarks.machine import description
 
-Results = Mapping[tuple[str, str], Mapping[str, Any]]
-"""(model, precision) -> engine: rates of the rounds; server, openvino, transformers: their figures; click; absent."""
+TITLES = {
+    "server": "gpt2lab serve", "engine": "its engine alone", "openvino": "OpenVINO GenAI",
+    "transformers": "transformers serve",
+}  # fmt: skip
 
 
-def page(results: Results, threads: int, rounds: int, shape: tuple[int, int, int]) -> str:
-    """Return the report; `shape` is clients, tokens of a prompt, new tokens."""
+def page(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the report of what `serving_results.load_records` returns."""
     facts = description()
-    clients, prompt, new = shape
+    threads, (clients, prompt, new) = records[0]["threads"], records[0]["shape"]
     parts = [
         "# Speed of serving",
         "",
-        f"Written by `benchmarks/serving.py` in one run of {rounds} rounds on {facts['processor']} "
+        f"Written by `benchmarks/serving.py` in one run on {facts['processor']} "
         f"({facts['instructions']}), {threads} threads for every",
         f"contestant, the clients on the same machine. {clients} clients at once, each streams a text of {new} tokens "
         f"after a prompt of {prompt};",
@@ -28,8 +30,13 @@ def page(results: Results, threads: int, rounds: int, shape: tuple[int, int, int
         "the rounds; ratios are formed within a round.",
         f"Versions: {', '.join(versions())}.",
     ]
-    for (model, precision), found in results.items():
-        parts += ["", f"## {model}, {precision}", "", *_table(found), "", *_first(found), "", *_click(found)]
+    for found in records:
+        rounds = max((len(each) for each in found["rounds"].values()), default=0)
+        title = f"## {found['model']}, {found['precision']}"
+        parts += ["", title, "", *_table(found), "", f"Rounds: {rounds}.", *_first(found["rounds"])]
+        parts += [f"{TITLES.get(name, name)} is missing: {why}" for name, why in found["absent"].items()]
+        if found["click"]:
+            parts += ["", *_click(found["click"])]
     return "\n".join(parts) + "\n"
 
 
@@ -45,37 +52,34 @@ def versions() -> list[str]:
 
 
 def _table(found: Mapping[str, Any]) -> list[str]:
-    server = [figures["rate"] for figures in found["server"]]
-    rows = [("gpt2lab serve", server, ""), ("its engine alone", found["engine"], "")]
-    for name, title in (("openvino", "OpenVINO GenAI"), ("transformers", "transformers serve")):
-        if found[name]:
-            rows.append((title, [figures["rate"] for figures in found[name]], found[name][0]["way"]))
+    rounds = found["rounds"]
     lines = ["| | tokens/s | gpt2lab serve is | |", "|---|---|---|---|"]
-    for title, rates, way in rows:
-        ratio = statistics.median(ours / other for ours, other in zip(server, rates, strict=False))
-        shown = "" if rates is server else f"{ratio:.2f} x"
-        lines.append(f"| {title} | {statistics.median(rates):,.0f} | {shown} | {way} |")
-    if found["absent"]:
-        lines += ["", f"OpenVINO is missing: {found['absent']}"]
+    for name, title in TITLES.items():
+        rates = {number: figures["rate"] for number, figures in rounds.get(name, {}).items()}
+        if not rates:
+            continue
+        ratios = [ours["rate"] / rates[n] for n, ours in rounds.get("server", {}).items() if n in rates]
+        shown = "" if name == "server" or not ratios else f"{statistics.median(ratios):.2f} x"
+        way = next(iter(rounds[name].values())).get("way", "")
+        lines.append(f"| {title} | {statistics.median(rates.values()):,.0f} | {shown} | {way} |")
     return lines
 
 
-def _first(found: Mapping[str, Any]) -> list[str]:
-    lines = [_seconds("gpt2lab serve", found["server"])]
-    if found["transformers"]:
-        lines.append(_seconds("transformers serve", found["transformers"]))
+def _first(rounds: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines = []
+    for name in ("server", "transformers"):
+        if each := list(rounds.get(name, {}).values()):
+            median = statistics.median(figures["first_median"] for figures in each)
+            last = statistics.median(figures["first_p99"] for figures in each)
+            lost = sum(figures["lost"] for figures in each)
+            lines.append(
+                f"Time to the first text, {TITLES[name]}: median {median:.3f} s, 99 % within {last:.3f} s; "
+                f"{lost} answers lost."
+            )
     return lines
 
 
-def _seconds(title: str, rounds: Sequence[Mapping[str, Any]]) -> str:
-    median = statistics.median(figures["first_median"] for figures in rounds)
-    last = statistics.median(figures["first_p99"] for figures in rounds)
-    lost = sum(figures["lost"] for figures in rounds)
-    return f"Time to the first text, {title}: median {median:.3f} s, 99 % within {last:.3f} s; {lost} answers lost."
-
-
-def _click(found: Mapping[str, Any]) -> list[str]:
-    one = found["click"]
+def _click(one: Mapping[str, Any]) -> list[str]:
     computed = one["click"] - one["nothing"]
     return [
         f"A click in the explorer after {one['context']} tokens: {1e3 * one['click']:.1f} ms, of which the network and "

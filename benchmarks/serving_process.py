@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -23,18 +23,22 @@ _PATIENCE = 120.0
 
 
 class ServerProcess:
-    """A running server: `with ServerProcess(["--model", "gpt2"]) as server: server.url`. Leaving stops it."""
+    """A running server: `with ServerProcess(["--model", "gpt2"]) as server: server.url`. Leaving stops it.
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    Raises `WorkerError` where it does not start. `environment` is added to this process's own.
+    """
+
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self._log = tempfile.NamedTemporaryFile()  # noqa: SIM115 - it lives as long as the process; a pipe would fill
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "gpt2lab", "serve", "--port", "0", *arguments], stderr=self._log, cwd=ROOT
-        )
+            [sys.executable, "-m", "gpt2lab", "serve", "--port", "0", *arguments],
+            stderr=self._log, cwd=ROOT, env={**os.environ, **(environment or {})},
+        )  # fmt: skip
         until = time.monotonic() + _PATIENCE
         while not (found := re.search(r"serves .* at (http://\S+)[^\n]*\n", self._said())):
             if self._process.poll() is not None or time.monotonic() > until:
                 self._process.kill()
-                raise SystemExit(self._said() or "the server said nothing")
+                raise WorkerError(self._said().strip() or "the server said nothing")
             time.sleep(0.05)
         self.url, self._introduction = found[1], found[0]
 
@@ -81,8 +85,10 @@ class TransformersServe:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        program = str(Path(sys.executable).with_name("transformers"))
-        command = [program, "serve", str(model), "--device", "cpu", "--dtype", dtype]
+        program = Path(sys.executable).with_name("transformers")
+        if not program.is_file():
+            raise WorkerError("transformers is not installed")
+        command = [str(program), "serve", str(model), "--device", "cpu", "--dtype", dtype]
         command += ["--host", "127.0.0.1", "--port", str(port), *(["--continuous-batching"] if batching else [])]
         self._log = tempfile.NamedTemporaryFile()  # noqa: SIM115 - it lives as long as the process
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads)}

@@ -39,8 +39,10 @@ PALE = """least => {
   return found;
 }"""
 
-READY = {"/": "#options .option", "/desk/": "#model select", "/inside/": ".maps button[aria-pressed='true']",
-         "/music/": "#studio:not([hidden])"}  # fmt: skip
+READY = {
+    "/": "#options .option", "/desk/": "#model select", "/inside/": ".maps button[aria-pressed='true']",
+    "/articles/": "#absent:not([hidden])", "/detect/": ".actions select", "/music/": "#studio:not([hidden])",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from gpt2lab.lm.model import LanguageModel
+from gpt2lab.lm.neurons import neurons
 from live_server import Live
 
 TEXT = "The old man opened the door and looked at the sea."
@@ -101,9 +103,55 @@ def test_the_kept_page_needs_nothing_else(open_page, live: Live, watched, tmp_pa
     assert alone.locator(".tokens").inner_text().replace("start", "", 1).replace("\u200b", "").strip() == HOSTILE
     assert alone.locator("main img, main b").count() == alone.locator("main .heading b").count()
     assert [urlsplit(url).scheme for url in watched.requests] == ["file"]
+    alone.get_by_role("button", name="one token back").click()
+    assert alone.locator(".neurons").count() == alone.get_by_role("button", name="Leave").count() == 0
 
 
 def test_a_narrow_screen(open_page, live: Live) -> None:
     page = look(open_page, live, width=390, height=844, locale="zh-CN")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.inner_text("h1") == "看进内部"
+
+
+def test_neurons_follow_the_steps_and_are_the_librarys(open_page, live: Live, lm: LanguageModel) -> None:
+    page = look(open_page, live, more="&at=3&layer=1")
+    shown = "[...document.querySelectorAll('.neurons:not(.waiting) li:not(.heads) > .number')].map(e => e.textContent)"
+
+    def wait_for(at: int, layer: int) -> None:
+        expected = [f"#{n.number}" for n in neurons(lm, TEXT, layer=layer, at=at)]
+        page.wait_for_function(f"e => {shown}.join() === e", arg=",".join(expected))
+
+    wait_for(3, 1)
+    page.get_by_role("button", name="one layer on").click()
+    page.get_by_role("button", name="one token back").click()
+    wait_for(2, 2)
+    assert page.locator(".lens tbody th.here").inner_text() == "layer 3"
+    assert page.locator(".tokens button[aria-pressed='true']").inner_text().strip() == "old"
+    page.get_by_role("button", name="one token back").focus()
+    page.keyboard.press("ArrowRight")
+    wait_for(3, 2)
+    found = neurons(lm, TEXT, layer=2, at=3)
+    assert lm.tokenizer is not None
+    first = page.locator(".neurons li:not(.heads)").first.locator(".effects").first.locator(".token")
+    promoted = [lm.tokenizer.token_text(i).replace(" ", "·").replace("\n", "↵") for i, _ in found[0].promotes]
+    assert first.all_inner_texts()[:5] == promoted
+
+
+def test_a_token_is_left_out_and_put_back(open_page, live: Live, lm: LanguageModel) -> None:
+    page = look(open_page, live, more="&at=2")
+    titles = "all => all.map(b => b.title)"
+    before = page.locator(".tokens button[title]").evaluate_all(titles)
+    page.get_by_role("button", name="Leave this token out").click()
+    page.wait_for_selector(".tokens button.out")
+    ids = lm.score(TEXT).token_ids
+    whole = lm.inspect(TEXT).surprises
+    less = -lm.score(token_ids=[ids[0], *ids[2:]]).logprobs / math.log(2)
+    change = [float(less[at - 2]) - whole[at] for at in range(3, len(whole))]
+    said = page.locator(".tokens button[title]").evaluate_all(titles)
+    assert said[0] == "+0.00 bits"
+    numbers = [float(text.replace("−", "-").split()[0]) for text in said[2:]]
+    assert numbers == pytest.approx(change, abs=0.006)
+    assert f"{abs(sum(change)):.2f}" in page.locator(".scale .sum").inner_text()
+    page.get_by_role("button", name="Put it back").click()
+    page.wait_for_selector(".tokens:not(:has(.out))")
+    assert page.locator(".tokens button[title]").evaluate_all(titles) == before

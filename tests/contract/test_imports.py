@@ -71,7 +71,7 @@ def test_nothing_is_printed_at_import() -> None:
         "    if not m.name.endswith('__main__') and m.name.split('.')[1] not in ('train',) "
         "and m.name not in ('gpt2lab.model.gpt', 'gpt2lab.model.init', 'gpt2lab.model.cache', "
         "'gpt2lab.model.vector_math', 'gpt2lab.model.relative', 'gpt2lab.apps.music.task', "
-        "'gpt2lab.apps.detect.head_training', "
+        "'gpt2lab.apps.detect.head_training', 'gpt2lab.apps.seq2seq.task', "
         "'gpt2lab.engine.torch_backend'):\n"
         "        importlib.import_module(m.name)\n"
         "import sys\n"

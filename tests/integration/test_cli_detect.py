@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from gpt2lab.apps.detect.reading import flattened
+from gpt2lab.lm.model import LanguageModel
 
 TEXT = (
     "It was late when the old sailor came down to the harbour. Nobody had lit the lamps. He sat on the wall and waited "
@@ -50,6 +55,53 @@ def test_json_has_a_line_for_each_text(command, essay: Path, tmp_path: Path) -> 
     assert found[1] | {"name": ""} == found[3] | {"name": ""}
     assert set(found[0]["methods"]) >= {"likelihood", "log_rank", "lrr", "entropy", "fast_detectgpt", "binoculars"}
     assert sum(found[0]["rank_shares"]) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.fixture
+def shallow(tmp_path: Path) -> Path:
+    """The embedded model without its last layers and half of its window: another model of one vocabulary."""
+    from gpt2lab.checkpoint import load, save_hf
+
+    whole = load("tiny")
+    config = dataclasses.replace(whole.config, n_layer=2, n_positions=256)
+    tensors = {name: whole.tensors[name] for name in config.tensor_shapes()}
+    tensors["transformer.wpe.weight"] = tensors["transformer.wpe.weight"][:256]
+    return save_hf(tmp_path / "shallow", config, tensors, whole.tokenizer)
+
+
+def test_binoculars_with_two_models(command, essay: Path, shallow: Path) -> None:
+    """Hans et al. 2024, equation 4, written out from each model's own logits."""
+    both = json.loads(command("detect", essay, "--reference", shallow, "--json", "--threads", "1").out)
+    alone = json.loads(command("detect", essay, "--json", "--threads", "1").out)
+    performer, observer = (LanguageModel.load(m, threads=1) for m in ("tiny", shallow))
+    assert performer.tokenizer is not None
+    ids = performer.tokenizer.encode(flattened(essay.read_text(encoding="utf-8"))[0])
+    before = np.asarray([performer.bos_id(), *ids[:-1]], np.int32)
+    scores, weights = (
+        log_softmax(lm.backend.forward([lm.backend.new_cache()], [before], all_positions=True))
+        for lm in (performer, observer)
+    )
+    expected = scores[np.arange(len(ids)), ids].mean() / (np.exp(weights) * scores).sum(1).mean()
+    assert both["methods"]["binoculars"]["value"] == pytest.approx(-expected, rel=1e-4)
+    assert both["methods"]["binoculars"] != alone["methods"]["binoculars"]
+    assert both["methods"]["likelihood"] == alone["methods"]["likelihood"]
+    assert "human_percentile" not in both["methods"]["binoculars"]  # people were measured with one model
+    assert "human_percentile" in alone["methods"]["binoculars"]
+    assert (both["verdict"], both["probability"]) == (alone["verdict"], alone["probability"])
+    turned = json.loads(command("detect", essay, "--model", shallow, "--reference", "tiny", "--json").out)
+    assert turned["methods"]["binoculars"]["value"] not in (None, both["methods"]["binoculars"]["value"])
+    assert turned["detector"] is None
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    wide = logits.astype(np.float64) - logits.max(1, keepdims=True)
+    return wide - np.log(np.exp(wide).sum(1, keepdims=True))
+
+
+def test_two_models_of_two_vocabularies_are_refused(command, essay: Path, article_model: Path) -> None:
+    code, _, err = command("detect", essay, "--reference", article_model, "--threads", "1")
+    assert code == 2
+    assert err.count("\n") == 1 and "have different vocabularies; two models of one vocabulary are needed" in err
 
 
 def test_gltr_payload_and_page(command, essay: Path, tmp_path: Path) -> None:

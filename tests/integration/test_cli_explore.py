@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -124,9 +126,32 @@ def test_mistakes_at_the_keys_change_nothing(command) -> None:
     assert lines[4] == "gpt2lab: '2.5' is not a number; top_k stays 0."
 
 
-def test_web_says_how_to_open_the_page(command) -> None:
-    done = command("explore", "--web", "--model", "gpt2")
-    assert done.out == "gpt2lab serve --model gpt2 --port 8000   then open http://127.0.0.1:8000/\n"
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.usefixtures("ctrl_c_works")
+def test_web_opens_the_page_in_the_state_that_was_given(tmp_path: Path) -> None:
+    asked, browser = tmp_path / "asked", tmp_path / "browser.py"
+    browser.write_text(
+        "import pathlib, sys, urllib.request\n"
+        "page = urllib.request.urlopen(sys.argv[1], timeout=60).read().decode()\n"
+        f"pathlib.Path({str(asked)!r}).write_text(sys.argv[1] + ' ' + str('explorer.js' in page))\n"
+    )
+    command = ["explore", "Joel was", "--web", "-k", "7", "--temperature", "0.5", "--threads", "1"]
+    environment = {**os.environ, "BROWSER": f"{sys.executable} {browser} %s"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "gpt2lab", *command], env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stderr is not None
+            said = re.fullmatch(r"gpt2lab serves tiny at (\S+) \(Ctrl-C ends it\)\n", process.stderr.readline())
+            assert said is not None
+            until = time.monotonic() + 60
+            while not (asked.exists() and asked.read_text()) and time.monotonic() < until:
+                time.sleep(0.05)
+            assert asked.read_text() == f"{said[1]}/?text=Joel+was&k=7&temperature=0.5 True"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130
+        finally:
+            process.kill()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

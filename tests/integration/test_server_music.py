@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx2
@@ -22,10 +23,14 @@ FIELDS = ("start", "end", "pitch", "velocity", "channel")
 
 @pytest.fixture(scope="module")
 def band(random_model: Path, performer_folder: Path, chorister_folder: Path) -> Iterator[Live]:
+    with server_of(random_model, performer_folder, chorister_folder) as server:
+        yield server
+
+
+def server_of(random_model: Path, performer_folder: Path, chorister_folder: Path) -> AbstractContextManager[Live]:
     sources = {"text": random_model, "performer": performer_folder, "choir": chorister_folder, "gone": "/nowhere"}
     settings = ServerSettings(port=0, max_output_tokens=400)
-    with live_server({name: str(folder) for name, folder in sources.items()}, settings=settings) as server:
-        yield server
+    return live_server({name: str(folder) for name, folder in sources.items()}, settings=settings)
 
 
 def post(live: Live, path: str, status: int = 200, **body) -> dict:
@@ -46,13 +51,17 @@ def as_json(notes: tuple[Note, ...]) -> list[dict]:
     return [note._asdict() for note in notes]
 
 
-def test_models_of_music_are_told_from_others_without_loading_them(band: Live) -> None:
-    answer = httpx2.get(f"{band.url}/api/music/models")
-    assert answer.json()["models"] == [
-        {"model": "performer", "vocabulary": "performance"}, {"model": "choir", "vocabulary": "chorales"},
-    ]  # fmt: skip
-    with pytest.raises(AssertionError):
-        band.model("text")
+def test_models_of_music_are_told_from_others_without_loading_them(
+    random_model: Path, performer_folder: Path, chorister_folder: Path
+) -> None:
+    with server_of(random_model, performer_folder, chorister_folder) as fresh:
+        answer = httpx2.get(f"{fresh.url}/api/music/models")
+        assert answer.json()["models"] == [
+            {"model": "performer", "vocabulary": "performance"}, {"model": "choir", "vocabulary": "chorales"},
+        ]  # fmt: skip
+        for name in ("text", "performer", "choir"):
+            with pytest.raises(AssertionError):
+                fresh.model(name)
 
 
 @pytest.mark.parametrize("name", ["performer", "choir"])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gpt2lab.lm.model import LanguageModel
+from gpt2lab.lm.neurons import neurons
 from gpt2lab.server.gate import POLICY
 from gpt2lab.server.pages import INSPECTED
 from live_server import Live
@@ -30,7 +31,7 @@ def post(live: Live, path: str, **body) -> dict:
 # ---- pages ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/", "/desk/", "/inside/", "/music/"])
+@pytest.mark.parametrize("path", ["/", "/desk/", "/inside/", "/articles/", "/detect/", "/music/"])
 def test_pages_come_with_the_policy_and_name_only_what_is_here(live: Live, path: str) -> None:
     answer = httpx2.get(f"{live.url}{path}")
     assert answer.status_code == 200
@@ -154,3 +155,49 @@ def test_a_page_to_keep_asks_nobody_and_ends_where_it_should(live: Live) -> None
     assert "import {" not in page.text
     data = page.text.partition('id="data">')[2].partition("</script>")[0]
     assert "".join(json.loads(data)["pieces"]) == text
+
+
+# ---- neurons, and a text without one of its tokens -------------------------------------------------------------
+
+
+def test_neurons_are_the_librarys(live: Live, lm: LanguageModel) -> None:
+    text = "The old man looked at the sea."
+    answer = post(live, "/api/inspect/neurons", text=text, layer=2, at=3, count=4, top=2)
+    expected = neurons(lm, text, layer=2, at=3, count=4, top=2)
+    assert (answer["layer"], answer["at"], answer["width"]) == (2, 3, lm.config.inner)
+    assert [n["number"] for n in answer["neurons"]] == [n.number for n in expected]
+    assert lm.tokenizer is not None
+    for said, found in zip(answer["neurons"], expected, strict=True):
+        assert said["activation"] == pytest.approx(found.activation)
+        for key, tokens in (("promotes", found.promotes), ("suppresses", found.suppresses)):
+            assert [text for text, _ in said[key]] == [lm.tokenizer.token_text(i) for i, _ in tokens]
+            assert [effect for _, effect in said[key]] == pytest.approx([effect for _, effect in tokens])
+
+
+def test_a_text_without_a_token_is_read_without_it(live: Live, lm: LanguageModel) -> None:
+    text = "The old man looked at the sea."
+    ids = lm.score(text).token_ids
+    for at in (1, 3, len(ids)):
+        surprises = post(live, "/api/inspect/without", text=text, at=at)["surprises"]
+        assert len(surprises) == len(ids) + 1
+        assert surprises[0] is None is surprises[at]
+        rest = lm.score(token_ids=[*ids[: at - 1], *ids[at:]])
+        known = [bits for bits in surprises if bits is not None]
+        assert known == pytest.approx((-rest.logprobs / math.log(2)).tolist(), rel=1e-5)
+    assert post(live, "/api/inspect/without", text="sea", at=1)["surprises"][:2] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "sentence"),
+    [
+        ("neurons", {"layer": 99, "at": 1}, "layer = 99 must be a whole number from 0 to"),
+        ("neurons", {"layer": 0, "at": 99}, "at = 99 must be a whole number from 0 to"),
+        ("neurons", {"at": 1}, "layer is missing."),
+        ("without", {"at": 0}, "at = 0 is not possible: input should be greater than or equal to 1."),
+        ("without", {"at": 99}, "at = 99 must be a whole number from 0 to"),
+    ],
+)
+def test_places_that_are_not_there(live: Live, path: str, given: dict[str, int], sentence: str) -> None:
+    refused = httpx2.post(f"{live.url}/api/inspect/{path}", json={"text": "The sea", **given})
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"].startswith(sentence)

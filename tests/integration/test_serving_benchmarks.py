@@ -7,12 +7,15 @@ import math
 import random
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from benchmarks import load
+from benchmarks import load, serving
+from benchmarks.client import WorkerError
 from benchmarks.serving_page import page
+from benchmarks.serving_results import Record, load_records
 from benchmarks.soak import KINDS, Soak, growth, known_cases
 from gpt2lab.lm.model import LanguageModel
 from gpt2lab.server.settings import ServerSettings
@@ -93,17 +96,22 @@ def test_growth_is_judged_after_the_warm_up() -> None:
     assert grown == pytest.approx(last / first - 1) and grown > 0.3
 
 
-def test_the_report_forms_ratios_within_rounds() -> None:
-    def served(*rates: float, lost: int = 0, way: str = "") -> list[dict]:
-        return [{"rate": r, "first_median": 0.1, "first_p99": 0.2, "lost": lost, "way": way} for r in rates]
+SHAPE = (32, 32, 64)
 
-    found = {
-        "engine": [200.0, 100.0, 400.0], "server": served(100, 90, 100), "absent": "",
-        "openvino": served(50, 30, 10, way="PA"), "transformers": served(10, 10, 5, lost=1, way="float32"),
-        "click": {"click": 0.012, "nothing": 0.002, "step": 0.008, "context": 500},
-    }  # fmt: skip
-    text = page({("124M", "int8"): found}, 2, 3, (32, 32, 64))
-    assert "## 124M, int8" in text
+
+def test_the_report_forms_ratios_within_rounds(tmp_path: Path) -> None:
+    record = Record(tmp_path, "124M, random", "int8", 2, SHAPE)
+    served = {"first_median": 0.1, "first_p99": 0.2, "lost": 0}
+    for number, (engine, server, openvino, theirs) in enumerate(
+        [(200, 100, 50, 10), (100, 90, 30, 10), (400, 100, 10, 5)]
+    ):
+        record.add("engine", number, {"rate": float(engine)})
+        record.add("server", number, {**served, "rate": float(server)})
+        record.add("openvino", number, {"rate": float(openvino), "way": "PA"})
+        record.add("transformers", number, {**served, "lost": 1, "rate": float(theirs), "way": "float32"})
+    record.click({"click": 0.012, "nothing": 0.002, "step": 0.008, "context": 500})
+    text = page(load_records(tmp_path))
+    assert "## 124M, random, int8" in text
     assert "| gpt2lab serve | 100 |  |  |" in text
     assert "| its engine alone | 200 | 0.50 x |  |" in text
     assert "| OpenVINO GenAI | 30 | 3.00 x | PA |" in text
@@ -111,5 +119,58 @@ def test_the_report_forms_ratios_within_rounds() -> None:
     assert "gpt2lab serve: median 0.100 s, 99 % within 0.200 s; 0 answers lost." in text
     assert "transformers serve: median 0.100 s, 99 % within 0.200 s; 3 answers lost." in text
     assert re.search(r"500 tokens: 12\.0 ms, .* 2\.0 ms;\nthe rest is 1\.25 x a step of the engine \(8\.0 ms\)", text)
-    absent = page({("124M", "fp32"): {**found, "openvino": [], "absent": "no converter"}}, 2, 3, (32, 32, 64))
-    assert "OpenVINO is missing: no converter" in absent
+
+
+def test_a_contestant_that_fails_costs_the_others_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds: dict[str, list[int]] = {"engine": [], "server": [], "openvino": [], "transformers": []}
+
+    def measure(name: str, fails_in: int) -> Callable[[int], dict]:
+        def one(number: int) -> dict:
+            rounds[name].append(number)
+            if number == fails_in:
+                raise WorkerError(f"{name} is not installed\nand more")
+            return {"rate": 10.0 * number, "first_median": 0.1, "first_p99": 0.2, "lost": 0}
+
+        return one
+
+    wanted = {"engine": 9, "server": 9, "openvino": 1, "transformers": 2}
+    monkeypatch.setattr(serving, "contestants", lambda *_: {n: measure(n, fails) for n, fails in wanted.items()})
+    monkeypatch.setattr(serving, "click", lambda *_: {"click": 2.0, "nothing": 1.0, "step": 1.0, "context": 500})
+    record = Record(tmp_path, "embedded", "fp32", 2, SHAPE)
+    nobody = serving.Fastest("", [], lambda _: 0.0)
+    work = serving.Work(tmp_path, tmp_path, 2)
+    serving.compare(work, serving.Model("embedded", tmp_path, "tiny"), record, nobody, time.monotonic() + 3600)
+    assert rounds == {"engine": [1, 2, 3], "server": [1, 2, 3], "openvino": [1], "transformers": [1, 2]}
+    text = page(load_records(tmp_path))
+    assert "| its engine alone | 20 | 1.00 x |  |" in text
+    assert "| transformers serve | 10 | 1.00 x |  |" in text  # of the round that it has finished
+    assert "OpenVINO GenAI is missing: openvino is not installed\n" in text
+    assert "transformers serve is missing: transformers is not installed\n" in text
+
+
+def test_when_the_time_is_over_a_round_has_been_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(serving, "contestants", lambda *_: {"engine": lambda n: seen.append(n) or {"rate": 1.0}})
+    monkeypatch.setattr(serving, "click", lambda *_: {})
+    record = Record(tmp_path, "embedded", "fp32", 2, SHAPE)
+    nobody = serving.Fastest("", [], lambda _: 0.0)
+    serving.compare(serving.Work(tmp_path, tmp_path, 2), serving.Model("", tmp_path, ""), record, nobody, 0.0)
+    assert seen == [1]
+
+
+def test_the_fastest_way_is_tried_once_and_ways_that_fail_are_left_out() -> None:
+    tried: list[str] = []
+
+    def rate(way: str) -> float:
+        tried.append(way)
+        if way == "c":
+            raise OSError("no such program")
+        return {"a": 1.0, "b": 3.0}[way]
+
+    fastest = serving.Fastest("peer", ["a", "b", "c"], rate)
+    assert (fastest.way(), fastest.way()) == ("b", "b")
+    assert tried == ["a", "b", "c"]
+    with pytest.raises(WorkerError, match="c: no such program"):
+        serving.Fastest("peer", ["c"], rate).way()
+    with pytest.raises(WorkerError, match="no answer came: "):
+        serving.of_load(load.Load(0, 1.0, [], ["500"]))

@@ -8,6 +8,7 @@ weights-only loader. Source: transformers, modeling_utils.py and modeling_gpt2.p
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -48,18 +49,8 @@ def load_hf(folder: str | Path) -> Checkpoint:
     """
     folder = Path(folder)
     config = read_config(folder / CONFIG)
-    weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
-    if weights is None:
-        raise CheckpointError(f"{folder} has a {CONFIG} but no weights; one of {', '.join(WEIGHTS)} is needed.")
-    identity = Identity.of([weights])
-    if weights.suffix == ".json":
-        shard_of = _weight_map(weights)
-        shards = sorted({weights.parent / name for name in shard_of.values()})
-        identity = Identity((*identity.files, *Identity.of(shards).files))
-        stored = _canonical(_sharded(weights, shards, shard_of))
-    else:
-        stored = _canonical(_tensors(weights))
-    config, tensors = fit(config, stored, str(weights))
+    weights, stored, identity = stored_tensors(folder)
+    config, tensors = fit(config, canonical(stored), str(weights))
     return Checkpoint(
         config=config,
         tensors=tensors,
@@ -71,9 +62,24 @@ def load_hf(folder: str | Path) -> Checkpoint:
     )
 
 
+def stored_tensors(folder: Path) -> tuple[Path, dict[str, Stored], Identity]:
+    """Return a folder's file of weights, or their index, the tensors under the names they have there, and the identity
+    of all its files."""
+    weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+    if weights is None:
+        raise CheckpointError(f"{folder} has a {CONFIG} but no weights; one of {', '.join(WEIGHTS)} is needed.")
+    identity = Identity.of([weights])
+    if weights.suffix != ".json":
+        return weights, _tensors(weights), identity
+    shard_of = _weight_map(weights)
+    shards = sorted({weights.parent / name for name in shard_of.values()})
+    identity = Identity((*identity.files, *Identity.of(shards).files))
+    return weights, _sharded(weights, shards, shard_of), identity
+
+
 def read_config(path: Path) -> GPT2Config:
     """Read a transformers config.json; a `CheckpointError` names the file and what is wrong in it."""
-    values = _json_object(path)
+    values = json_object(path)
     try:
         return GPT2Config.from_hf(values)
     except ConfigError as error:
@@ -89,10 +95,11 @@ def find_tokenizer(folder: Path) -> Tokenizer | None:
 
 def _generation(folder: Path) -> dict[str, Any]:
     path = folder / GENERATION
-    return _json_object(path) if path.is_file() else {}
+    return json_object(path) if path.is_file() else {}
 
 
-def _json_object(path: Path) -> dict[str, Any]:
+def json_object(path: Path) -> dict[str, Any]:
+    """Return what a JSON file of a model's folder holds. Raises `CheckpointError` unless it is there and an object."""
     if not path.is_file():
         raise CheckpointError(f"{path.parent} is not a model folder: it has no {path.name}.")
     try:
@@ -111,7 +118,7 @@ def _tensors(path: Path) -> dict[str, Stored]:
 
 def _weight_map(index: Path) -> dict[str, str]:
     """Return what an index says under weight_map: tensor -> name of the shard that holds it; all of them are there."""
-    files = _json_object(index).get("weight_map")
+    files = json_object(index).get("weight_map")
     if not isinstance(files, dict) or not files or not all(isinstance(name, str) for name in files.values()):
         raise CheckpointError(f"{index} has no weight_map, or a damaged one.")
     shards = sorted(set(files.values()))
@@ -135,7 +142,7 @@ def _sharded(index: Path, shards: Sequence[Path], shard_of: Mapping[str, str]) -
     return stored
 
 
-def _canonical(stored: Mapping[str, Stored]) -> dict[str, Stored]:
+def canonical(stored: Mapping[str, Stored]) -> dict[str, Stored]:
     """Rename to GPT2LMHeadModel's names (files saved from GPT2Model lack the prefix)."""
     return {n if n == HEAD or n.startswith("transformer.") else f"transformer.{n}": s for n, s in stored.items()}
 
@@ -187,11 +194,14 @@ def save_hf(
     *,
     dtype: str = "float32",
     overwrite: bool = False,
+    extra: Mapping[str, Array] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a folder that gpt2lab and transformers load: whole, or not at all.
 
     `tensors` maps the names of `config.tensor_shapes()` to arrays of those shapes. `dtype` is float32, float16 or
     bfloat16. An existing folder is a `DataError` unless `overwrite`; tensors that do not fit are a `CheckpointError`.
+    `extra` tensors are written too, and `settings` into config.json (checkpoint/heads.py).
     """
     if dtype not in DTYPES:
         raise CheckpointError(f"dtype = {dtype!r} is not one of {', '.join(DTYPES)}.{nearest(dtype, DTYPES)}")
@@ -203,11 +213,12 @@ def save_hf(
     else:
         check_arrays(config, tensors, "What is to be saved")
     with atomic_folder(folder, overwrite=overwrite) as temporary:
-        write_json(temporary / CONFIG, {**config.to_hf(), "torch_dtype": dtype})
+        write_json(temporary / CONFIG, {**config.to_hf(), **(settings or {}), "torch_dtype": dtype})
         write_json(temporary / GENERATION, _generation_values(config, generation))
         with (temporary / SAFETENSORS).open("wb") as f:
-            arrays = ((name, np.asarray(tensors[name])) for name in shapes)
-            write_safetensors(f, shapes, arrays, dtype, {"format": "pt"})
+            arrays = itertools.chain(((n, np.asarray(tensors[n])) for n in shapes), (extra or {}).items())
+            all_shapes = shapes | {name: array.shape for name, array in (extra or {}).items()}
+            write_safetensors(f, all_shapes, arrays, dtype, {"format": "pt"})
         if tokenizer is not None:
             tokenizer.save(temporary)
     return Path(folder)

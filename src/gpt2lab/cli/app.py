@@ -33,9 +33,11 @@ COMMANDS = {
     "prepare": "Turn text into a corpus of token ids to train on.",
     "train": "Train a model by a recipe, or go on with a run.",
     "finetune": "Train a model further on your own text.",
+    "transfer": "Fine-tune a model to classify, compare, choose, tag and answer.",
     "music": "Learn music, continue it, accompany it, and hear it.",
     "plot": "Draw the curves of training runs.",
     "article": "Write news articles by metadata, or metadata by articles.",
+    "seq2seq": "Learn to turn texts into other texts from pairs, and do it.",
 }
 """Name of each command -> the first line of its help; the command is the function (or app) of that name in the module
 of that name."""
@@ -43,7 +45,9 @@ of that name."""
 GROUPS = {
     "article": ("generate", "train", "collect", "losses"),
     "detect": ("files", "build", "train", "report"),
+    "seq2seq": ("train", "pairs", "run"),
     "tokenizer": ("train", "encode", "decode"),
+    "transfer": ("train", "predict"),
     "music": ("encode", "decode", "train", "generate", "render", "report"),
 }
 """Commands that have commands of their own: the module's `app` makes them."""

@@ -186,12 +186,10 @@ class _Judge:
 
 def _fitting(reader: Reader, path: str | None) -> Judge | None:
     """Return the detector to use; None where none was asked for and the default one is another model's."""
-    from gpt2lab.apps.detect.detector import DEFAULT
-    from gpt2lab.apps.detect.trained import check_fits, open_detector
+    from gpt2lab.apps.detect.trained import check_fits, default_for, open_detector
 
     if path is None:
-        found = open_detector(DEFAULT) if DEFAULT.is_file() else None
-        return found if found is not None and found.fits(reader) else None
+        return default_for(reader)
     found = open_detector(path)
     check_fits(found, path, reader)
     return found

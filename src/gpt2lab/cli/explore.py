@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gpt2lab.engine.params import SamplingParams
     from gpt2lab.lm.explorer import Expectation
     from gpt2lab.lm.model import LanguageModel
+    from gpt2lab.server.models import FileLoader
 
 EXAMPLES = examples(
     'gpt2lab explore "Joel is"',
@@ -52,7 +53,7 @@ def explore(
     top_p: Annotated[float, Option("--top-p", metavar="X", help="Keep the fewest tokens that hold this mass.")] = 1.0,
     seed: Annotated[int | None, Option("--seed", metavar="N", help="Decides what r chooses.")] = None,
     as_json: Annotated[bool, Option("--json", help="Show the next tokens once, as one JSON object.")] = False,
-    web: Annotated[bool, Option("--web", help="Say how to open the explorer's page.")] = False,
+    web: Annotated[bool, Option("--web", help="Open the explorer's page in the browser; Ctrl-C ends it.")] = False,
     precision: o.Precision = "fp32",
     threads: o.Threads = None,
     models_dir: o.ModelsDir = None,
@@ -67,17 +68,20 @@ def explore(
     from gpt2lab.engine.params import SamplingParams
     from gpt2lab.engine.prefix import PrefixCache
 
-    if web:
-        port = 8000
-        console.write(f"gpt2lab serve --model {model} --port {port}   then open http://127.0.0.1:{port}/\n")
-        return
     if not 1 <= k <= 100:
         raise ConfigError(f"--count = {k} must be a whole number from 1 to 100.")
     if text == console.STDIN:
-        if not as_json:
+        if not as_json and not web:
             raise ConfigError("A text from standard input leaves no place for keys; add --json, or give the text.")
         text = console.read_text(text)
     params = SamplingParams(temperature=temperature, top_k=top_k, top_p=top_p, seed=_seed(seed))
+    if web:
+        from gpt2lab.server.models import FileLoader
+
+        _open_page(model, text, params, k, FileLoader(
+            precision=precision, threads=threads, models_dir=models_dir, offline=offline
+        ))  # fmt: skip
+        return
     lm = loading.load_model(
         model, models_dir=models_dir, offline=offline, precision=precision, device="cpu", threads=threads
     )
@@ -87,6 +91,28 @@ def explore(
         console.write(console.to_json(_as_json(model, state), indent=2) + "\n")
         return
     _loop(state)
+
+
+def _open_page(model: str, text: str, params: SamplingParams, k: int, loader: FileLoader) -> None:
+    """Serve the explorer's page on a free port of this machine and show it in the browser, in this very state."""
+    import threading
+    import webbrowser
+    from urllib.parse import urlencode
+
+    from gpt2lab.cli.serve import run_server
+    from gpt2lab.server.models import named_sources
+    from gpt2lab.server.settings import ServerSettings
+
+    usual = {"text": "", "k": 10, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
+    given = {"text": text, "k": k, **{name: getattr(params, name) for name in ("temperature", "top_k", "top_p")}}
+    query = urlencode({name: value for name, value in given.items() if value != usual[name]})
+
+    def show(address: str) -> None:
+        page = f"{address}/?{query}" if query else f"{address}/"
+        # beside the server: a browser of the terminal's own returns when it is left, and asks before
+        threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
+
+    run_server(named_sources([model]), ServerSettings(port=0), loader, show)
 
 
 def _seed(given: int | None) -> int:

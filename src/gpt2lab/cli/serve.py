@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
 from gpt2lab.cli import options as o
 from gpt2lab.cli.app import examples
+
+if TYPE_CHECKING:
+    from gpt2lab.server.models import FileLoader
+    from gpt2lab.server.settings import ServerSettings
 
 EXAMPLES = examples(
     "gpt2lab serve",
@@ -74,10 +79,7 @@ def serve(
     /v1/completions, /v1/embeddings and /v1/models for OpenAI's clients; /api/next and /api/analyze for the pages;
     /health and /metrics. Ctrl-C or SIGTERM ends it when what runs is finished; a second one at once.
     """
-    from gpt2lab.cli import console, loading
     from gpt2lab.engine.running import Limits
-    from gpt2lab.server.app import create_app
-    from gpt2lab.server.hosting import address, new_server, open_socket
     from gpt2lab.server.models import FileLoader, named_sources
     from gpt2lab.server.settings import ServerSettings
 
@@ -87,15 +89,31 @@ def serve(
         max_output_tokens=max_output_tokens, max_body_bytes=max_body, request_seconds=timeout,
         stop_seconds=stop_timeout, engine=Limits(max_running=max_running, max_waiting=max_waiting),
     )  # fmt: skip
-    sources = named_sources(model or ["tiny"])
+    loader = FileLoader(precision=precision, threads=threads, models_dir=models_dir, offline=offline)
+    run_server(named_sources(model or ["tiny"]), settings, loader)
+
+
+def run_server(
+    sources: Mapping[str, str],
+    settings: ServerSettings,
+    loader: FileLoader,
+    ready: Callable[[str], None] = lambda address: None,
+) -> None:
+    """Serve until Ctrl-C or SIGTERM; the first model is loaded at once. `ready` is told the address before all else."""
+    from dataclasses import replace
+
+    from gpt2lab.cli import console, loading
+    from gpt2lab.server.app import create_app
+    from gpt2lab.server.hosting import address, new_server, open_socket
+
     with open_socket(settings) as listening:
         first = next(iter(sources))
         lm = loading.load_model(
-            sources[first], models_dir=models_dir, offline=offline, precision=precision, device="cpu", threads=threads
-        )
-        loader = FileLoader(
-            precision=precision, threads=threads, models_dir=loading.expanded(models_dir), offline=offline
-        )
-        app = create_app(sources, settings=settings, loader=loader, ready={first: lm})
+            sources[first], models_dir=loader.models_dir, offline=loader.offline, precision=loader.precision,
+            device="cpu", threads=loader.threads,
+        )  # fmt: skip
+        expanded = replace(loader, models_dir=loading.expanded(loader.models_dir))
+        app = create_app(sources, settings=settings, loader=expanded, ready={first: lm})
         console.say(f"gpt2lab serves {', '.join(sources)} at {address(listening)} (Ctrl-C ends it)")
+        ready(address(listening))
         new_server(app, settings).run(sockets=[listening])

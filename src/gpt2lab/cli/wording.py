@@ -51,6 +51,7 @@ _PLAIN = (
     "kind",
     "template",
     "steps",
+    "epochs",
     "optimizer",
     "schedule",
     "dropout",

@@ -10,18 +10,19 @@ Axes: N tokens, V vocab_size.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gpt2lab.engine.params import check_whole
 from gpt2lab.engine.protocol import Backend, Floats, Ids
 from gpt2lab.engine.windows import check_stride, sliding
 from gpt2lab.errors import RequestError
 
-_BLOCK = 2**18  # logits worked on at once: what fits a processor's own cache
+_BLOCK = 2**17  # logits worked on at once: what fits a processor's own cache
 _ROWS = 256  # positions whose logits are held at once
 
 
@@ -66,6 +67,30 @@ def moments_of(
     `context` is the id put before the text. `reference` is a second model of the same vocabulary; the shorter of the
     two windows counts. `progress(n)` says that n more tokens are done. Raises `RequestError` for what does not fit.
     """
+    pieces = moments_pieces(backend, ids, context=context, reference=reference, stride=stride, top=top)
+    done = 0
+    while True:
+        try:
+            now = next(pieces)
+        except StopIteration as end:
+            found: Moments = end.value
+            return found
+        if progress is not None and now > done:
+            progress(now - done)
+        done = max(done, now)
+
+
+def moments_pieces(
+    backend: Backend,
+    ids: Ids,
+    *,
+    context: int | None,
+    reference: Backend | None = None,
+    stride: int | None = None,
+    top: int = 0,
+    piece: int = _ROWS,
+) -> Generator[int, None, Moments]:
+    """Do what `moments_of` does, at most `piece` tokens between two yields of how many are done."""
     if top < 0:
         raise RequestError(f"top = {top} must not be negative.")
     backends = [backend] if reference is None else [backend, reference]
@@ -76,22 +101,25 @@ def moments_of(
             f"{reference.config.vocab_size}; choose two models of one family."
         )
     size = min(b.config.n_positions for b in backends)
+    check_whole("piece", piece, 1)
+    step = min(piece, _ROWS)
     first = 0 if context is not None else 1
     before = ids[:-1] if context is None else np.concatenate([np.asarray([context], np.int32), ids[:-1]])
     targets = ids[first:]
     found = _empty(len(ids), min(top, vocab_size))
     for start, counted, end in sliding(len(targets), size, check_stride(stride, size)):
         caches = [b.new_cache() for b in backends]
-        if counted > start:
+        for at in range(start, counted, step):  # what the windows before have measured
+            rows = np.ascontiguousarray(before[at : min(at + step, counted)])
             for b, cache in zip(backends, caches, strict=True):
-                b.feed(cache, np.ascontiguousarray(before[start:counted]))
-        for at in range(counted, end, _ROWS):
-            stop = min(at + _ROWS, end)
+                b.feed(cache, rows)
+            yield counted
+        for at in range(counted, end, step):
+            stop = min(at + step, end)
             rows = np.ascontiguousarray(before[at:stop])
             logits = [b.forward([c], [rows], all_positions=True) for b, c in zip(backends, caches, strict=True)]
             _put(found, slice(first + at, first + stop), logits, targets[at:stop])
-            if progress is not None:
-                progress(stop - at)
+            yield stop
     return found
 
 
@@ -106,12 +134,13 @@ def _empty(n: int, top: int) -> Moments:
 def _put(found: Moments, place: slice, logits: list[Floats], targets: Ids) -> None:
     """Write what rows of logits (N, V), of the scoring model and perhaps a reference, say of their targets."""
     step = max(_BLOCK // logits[0].shape[1], 1)
+    scratch = np.empty((2, min(step, len(targets)), logits[0].shape[1]), np.float32)
     for at in range(0, len(targets), step):
         rows = slice(at, at + step)
         own = logits[0][rows]
         put = slice(place.start + at, place.start + at + len(own))
         weights = None if len(logits) == 1 else np.exp(logits[1][rows] - logits[1][rows].max(1, keepdims=True))
-        columns = row_moments(own, targets[rows], weights)
+        columns = row_moments(own, targets[rows], weights, scratch)
         (
             found.logprobs[put], found.ranks[put], found.entropies[put], found.highest[put], found.means[put],
             found.variances[put],
@@ -121,24 +150,28 @@ def _put(found: Moments, place: slice, logits: list[Floats], targets: Ids) -> No
 
 
 def row_moments(
-    logits: Floats, targets: Ids, weights: Floats | None = None
+    logits: Floats, targets: Ids, weights: Floats | None = None, scratch: Floats | None = None
 ) -> tuple[Floats, Ids, Floats, Floats, Floats, Floats]:
     """Return what rows of logits (N, V) say of one target each: the first six columns of `Moments`.
 
-    `weights` (N, V) are proportional to the reference's probabilities.
+    `weights` (N, V) are proportional to the reference's probabilities. `scratch` (2, N or more, V) is written to: new
+    memory for every few rows costs as much as the arithmetic.
     """
+    n = len(targets)
+    shifted, exps = np.empty((2, *logits.shape), np.float32) if scratch is None else scratch[:, :n]
     ranks = rank_of(logits, targets)
-    chosen = logits[np.arange(len(targets)), targets]  # (N,)
+    chosen = logits[np.arange(n), targets]  # (N,)
     top = logits.max(1, keepdims=True)
-    shifted = np.maximum(logits - top, np.float32(-1e15))  # an impossible token adds 0 to every sum, not 0 * inf
-    exps = np.exp(shifted)
+    np.subtract(logits, top, out=shifted)
+    np.maximum(shifted, np.float32(-1e15), out=shifted)  # an impossible token adds 0 to every sum, not 0 * inf
+    np.exp(shifted, out=exps)
     total = exps.sum(1)
     log_total = np.log(total)
     mean = _dot(exps, shifted) / total
     entropies = log_total - mean
     if weights is not None:
         exps, total = weights, weights.sum(1)
-        shifted = np.maximum(shifted, np.float32(-1e4))  # what the scorer holds for impossible costs much, not all
+        np.maximum(shifted, np.float32(-1e4), out=shifted)  # what the scorer holds for impossible costs much, not all
         mean = _dot(exps, shifted) / total
     shifted -= mean[:, None]
     np.multiply(shifted, shifted, out=shifted)

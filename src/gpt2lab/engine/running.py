@@ -7,6 +7,7 @@ Knows one thread, its caller's.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ from gpt2lab.errors import CheckpointError, ConfigError, RequestError
 
 _MAX_BURST = 64
 _WORTH_SHARING = 8  # tokens that another text computes and that are rather shared than computed again
+_OFTEN_TOLD = 8  # texts that are reported as often as can be
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,8 @@ class Limits:
         default is a whole window for each. The prefix cache has a bound of its own.
     step_tokens: tokens computed in one step: one of each text that is being written, and of prompts what is left, but
         at least a third.
-    report_seconds: texts are reported about this often when a step takes less; 0 reports every step.
+    report_seconds: a text is reported about this often when a step takes less, and more seldom where more than 8 texts
+        run, since reports cost the machine that computes; its beginning and its end at once. 0 reports every step.
     """
 
     max_running: int = 32
@@ -63,6 +66,7 @@ class _Entry:
     text: Text
     window: Ids  # what the model reads of the prompt
     reserved: int  # positions that its cache may come to hold
+    told: float = -math.inf  # when it was last reported, on the monotonic clock
 
     @property
     def read(self) -> int:
@@ -171,8 +175,11 @@ class RunningTexts:
     def _report(self) -> None:
         """Tell every text's ticket what is new, and let go of those that have ended."""
         now = time.monotonic()
+        pause = self._limits.report_seconds * max(len(self._entries) / _OFTEN_TOLD, 1)
         for entry in list(self._entries):
             entry.text.stop_if_late(now - entry.ticket.submitted)
+            if entry.text.sequence.running and now - entry.told < pause:
+                continue
             try:
                 part = entry.text.report()
             except (RequestError, CheckpointError) as error:  # of this text alone
@@ -184,6 +191,7 @@ class RunningTexts:
             if part.finish:
                 self._leave(entry)
             if part.ids or part.finish:
+                entry.told = now
                 entry.ticket.put(part)
 
     def _leave(self, entry: _Entry) -> None:

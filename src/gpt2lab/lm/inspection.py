@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpt2lab.engine.inside import Inside, inside_pieces
-from gpt2lab.engine.protocol import Backend, Ids
+from gpt2lab.engine.protocol import Backend, Floats, Ids
 from gpt2lab.tokenizer import Tokenizer
 
 ATTENTION_UNIT = 65535
@@ -38,10 +38,19 @@ class Inspection:
 
 
 def inspection_pieces(
-    backend: Backend, tokenizer: Tokenizer | None, ids: Ids, *, begins: bool, top: int = 5
+    backend: Backend,
+    tokenizer: Tokenizer | None,
+    ids: Ids,
+    *,
+    begins: bool,
+    top: int = 5,
+    tensors: Mapping[str, Floats] | None = None,
 ) -> Generator[int, None, Inspection]:
-    """Return the inspection of `ids`, the first of which begins the text and is no part of it if `begins`."""
-    inside = yield from inside_pieces(backend, ids, top=top)
+    """Return the inspection of `ids`, the first of which begins the text and is no part of it if `begins`.
+
+    `tensors`: see `inside_pieces`.
+    """
+    inside = yield from inside_pieces(backend, ids, top=top, tensors=tensors)
     listed = ids.tolist()
     if tokenizer is None:
         return Inspection(listed, [], [], inside)

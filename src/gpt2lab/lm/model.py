@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +21,12 @@ from gpt2lab.engine.score import drained, hidden_pieces, most_likely, next_logit
 from gpt2lab.errors import CheckpointError, RequestError
 from gpt2lab.lm.inspection import Inspection, inspection_pieces
 from gpt2lab.lm.options import default_params, warn_of_trailing_space, with_length
+from gpt2lab.lm.pooling import Pooling, check_pooling, pooled
 from gpt2lab.lm.results import Generation, Score
 from gpt2lab.lm.seeds import next_seed
 from gpt2lab.lm.stopping import TextStream
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.tokenizer import Tokenizer
-
-Pooling = Literal["mean", "last", "weighted", "none"]
 
 
 class LanguageModel:
@@ -41,8 +40,10 @@ class LanguageModel:
         generation: Mapping[str, Any] | None = None,
         source: str = "",
         prefixes: PrefixCache | None = None,
+        tensors: Mapping[str, npt.NDArray[np.float32]] | None = None,
     ) -> None:
         self.backend, self.tokenizer, self.source, self.prefixes = backend, tokenizer, source, prefixes
+        self.tensors = tensors
         self._defaults = default_params(generation or {}, backend.config, tokenizer)
 
     @classmethod
@@ -82,8 +83,10 @@ class LanguageModel:
             from gpt2lab.engine.torch_backend import TorchBackend  # only here is torch needed
 
             backend = TorchBackend(found.config, found.tensors, device=device)
-        prefixes = PrefixCache(prefix_bytes) if prefix_bytes else None
-        return cls(backend, found.tokenizer, generation=found.generation, source=found.source, prefixes=prefixes)
+        return cls(
+            backend, found.tokenizer, generation=found.generation, source=found.source, tensors=found.tensors,
+            prefixes=PrefixCache(prefix_bytes) if prefix_bytes else None,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"LanguageModel({self.source}; {self.backend.description})"
@@ -301,8 +304,7 @@ class LanguageModel:
         pooling: Pooling = "mean",
         token_ids: Sequence[int] | None = None,
     ) -> npt.NDArray[np.float32]:
-        """Return hidden states of a text: (n_embd,) pooled by "mean", "last" token or "weighted" mean, whose weights
-        grow with the place, as later tokens know more (Muennighoff 2022, "SGPT"); (n, n_embd) with "none".
+        """Return hidden states of a text: (n_embd,) as `pooling` says (lm/pooling.py), (n, n_embd) with "none".
 
         `layer` counts as transformers' hidden_states do: 0 the embeddings, i the output of block i, -1 or n_layer the
         last one after the final layer norm. A text longer than the window is read in windows that overlap by half.
@@ -310,18 +312,9 @@ class LanguageModel:
         n_layer = self.config.n_layer
         if isinstance(layer, bool) or not isinstance(layer, int) or not -n_layer - 1 <= layer <= n_layer:
             raise RequestError(f"layer = {layer!r} must be a whole number from {-n_layer - 1} to {n_layer}.")
-        if pooling not in get_args(Pooling):
-            raise RequestError(f"pooling = {pooling!r} is not one of {', '.join(map(repr, get_args(Pooling)))}.")
+        check_pooling(pooling)
         ((_, ids),), _ = self._prompts(text, token_ids)
-        states = drained(hidden_pieces(self.backend, ids, layer % (n_layer + 1)))
-        if pooling == "none":
-            return states
-        if pooling == "last":
-            last: npt.NDArray[np.float32] = states[-1]
-            return last
-        weights = np.arange(1, len(ids) + 1) if pooling == "weighted" else None
-        pooled: npt.NDArray[np.float32] = np.average(states.astype(np.float64), axis=0, weights=weights)
-        return pooled.astype(np.float32)
+        return pooled(drained(hidden_pieces(self.backend, ids, layer % (n_layer + 1))), pooling)
 
     def inspect(
         self, text: str | None = None, *, token_ids: Sequence[int] | None = None, bos: bool = True, top: int = 5
@@ -329,7 +322,8 @@ class LanguageModel:
         """Return the attention of every head and what each layer would say (the logit lens) of a text of one window."""
         ((_, ids),), _ = self._prompts(text, token_ids)
         whole = np.concatenate([np.asarray([self.bos_id()], np.int32), ids]) if bos else ids
-        return drained(inspection_pieces(self.backend, self.tokenizer, whole, begins=bos, top=top))
+        made = inspection_pieces(self.backend, self.tokenizer, whole, begins=bos, top=top, tensors=self.tensors)
+        return drained(made)
 
     # ---- prompts and parameters ------------------------------------------------------------------------------
 

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gpt2lab.errors import DataError, RequestError
-from gpt2lab.lm.model import LanguageModel, Pooling
+from gpt2lab.lm.model import LanguageModel
+from gpt2lab.lm.pooling import Pooling
 
 Vectors = npt.NDArray[np.float32]
 

@@ -20,7 +20,8 @@ from gpt2lab import __version__
 from gpt2lab.config import to_dict
 from gpt2lab.lm.model import LanguageModel
 from gpt2lab.server import schemas
-from gpt2lab.server.completions import Answer, EventStream, plan
+from gpt2lab.server.applications import add_applications
+from gpt2lab.server.completions import Answer, plan
 from gpt2lab.server.embeddings import embed
 from gpt2lab.server.explore import analyze, next_tokens
 from gpt2lab.server.failures import ApiError, install
@@ -30,6 +31,7 @@ from gpt2lab.server.models import FileLoader, Loader, ModelPool, UnknownModelErr
 from gpt2lab.server.music import add_music
 from gpt2lab.server.pages import add_pages
 from gpt2lab.server.settings import ServerSettings
+from gpt2lab.server.streams import EventStream
 
 PAGES = Path(__file__).parents[1] / "web"
 
@@ -104,6 +106,7 @@ def create_app(
     _add_reading(app, pool, chosen)
     for add in (add_pages, add_music):
         add(app, pool, chosen, partial(_named, pool), FAILURES, FAILURES_OF_TEXT)
+    add_applications(app, pool, chosen, partial(_named, pool), FAILURES)
     metrics = Metrics(pool, (route.path for route in app.routes if isinstance(route, APIRoute)))
     app.state.metrics = metrics
     _add_state(app, metrics)

@@ -10,12 +10,8 @@ import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
-
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from gpt2lab.engine.jobs import Job
 from gpt2lab.engine.params import SamplingParams
@@ -25,6 +21,7 @@ from gpt2lab.server.naming import LogprobLists
 from gpt2lab.server.prompts import Prompt, add_scores, read_prompts, scored
 from gpt2lab.server.schemas import CompletionRequest
 from gpt2lab.server.settings import ServerSettings
+from gpt2lab.server.streams import DONE, event
 from gpt2lab.server.writing import Piece, Writing
 
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p", "repetition_penalty", "no_repeat_ngram_size")
@@ -122,6 +119,7 @@ class Answer:
             "system_fingerprint": plan.model.fingerprint,
             "seed": plan.params.seed,
         }
+        self._begin = b"data: " + json.dumps(self._head).encode()[:-1] + b", "  # the same for every event
         asked = plan.request.logprobs
         self._lists = None if asked is None else [LogprobLists(plan.model.tokenizer, asked) for _ in range(plan.texts)]
         self._offsets = [len(plan.prompt_of(i).text) if plan.request.echo else 0 for i in range(plan.texts)]
@@ -185,10 +183,10 @@ class Answer:
                 yield self._event([], {"usage": self._usage()})
         except Exception as error:
             failure = as_api_error(error)
-            yield b"data: " + json.dumps(failure.body).encode() + b"\n\n"
+            yield event(json.dumps(failure.body).encode())
             if failure.status_code == 500:
                 raise
-        yield b"data: [DONE]\n\n"
+        yield DONE
 
     async def _pieces(self) -> AsyncIterator[Piece]:
         async for piece in self._writing:
@@ -233,25 +231,8 @@ class Answer:
         return choice
 
     def _event(self, choices: list[dict[str, Any]], more: dict[str, Any]) -> bytes:
-        return b"data: " + json.dumps({**self._head, "choices": choices, **more}).encode() + b"\n\n"
+        return self._begin + json.dumps({"choices": choices, **more}).encode()[1:] + b"\n\n"
 
     def _usage(self) -> dict[str, int]:
         prompt = sum(len(p.ids) for p in self._plan.prompts)
         return {"prompt_tokens": prompt, "completion_tokens": self._made, "total_tokens": prompt + self._made}
-
-
-class EventStream(Response):
-    """An answer as server-sent events; lets go of all that it holds at the end, however that comes."""
-
-    def __init__(self, answer: Answer, held: AsyncExitStack) -> None:
-        super().__init__(media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
-        del self.headers["content-length"]
-        self._answer, self._held = answer, held
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the events."""
-        async with self._held, self._answer:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            async for event in self._answer.events():
-                await send({"type": "http.response.body", "body": event, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})

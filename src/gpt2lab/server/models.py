@@ -19,7 +19,7 @@ from gpt2lab import checkpoint
 from gpt2lab.engine.native import NativeBackend, choose_precision
 from gpt2lab.engine.prefix import PrefixCache
 from gpt2lab.engine.scheduler import Scheduler, Statistics
-from gpt2lab.errors import CheckpointError, ClosedError, ConfigError, nearest
+from gpt2lab.errors import CheckpointError, ClosedError, ConfigError, Gpt2labError, nearest
 from gpt2lab.lm.model import LanguageModel
 from gpt2lab.model.config import canonical_name
 from gpt2lab.server.settings import ServerSettings
@@ -151,12 +151,16 @@ class ModelPool:
         return self._entries[name].loaded
 
     async def tokenizer(self, name: str) -> Tokenizer | None:
-        """Return a model's tokenizer, None where it has none, without loading the model; raises as `Loader` does."""
-        entry = self._entries[name]
-        there = entry.loaded.lm if entry.loaded is not None else self._ready.get(name)
-        if there is not None:
-            return there.tokenizer
-        return await asyncio.to_thread(self._loader.tokenizer, entry.source)
+        """Return a model's tokenizer without loading the model; None where it has none that is here."""
+        entry = self._entries[self.resolve(name)]
+        found = entry.loaded
+        lm = found.lm if found is not None else self._ready.get(entry.name)
+        if lm is not None:
+            return lm.tokenizer
+        try:
+            return await asyncio.to_thread(self._loader.tokenizer, entry.source)
+        except Gpt2labError:  # whoever asks for the model itself is told
+            return None
 
     @asynccontextmanager
     async def use(self, name: str | None) -> AsyncIterator[LoadedModel]:

@@ -18,7 +18,7 @@ from gpt2lab.apps.music.chorales import SECONDS_PER_ROW
 from gpt2lab.apps.music.compose import Composition, Wish, composing, notes_of
 from gpt2lab.apps.music.notes import Note, duration
 from gpt2lab.apps.music.vocabulary import vocabulary_of
-from gpt2lab.errors import DataError, Gpt2labError, TokenizerError
+from gpt2lab.errors import DataError, TokenizerError
 from gpt2lab.server import music_schemas as schemas
 from gpt2lab.server.failures import ApiError
 from gpt2lab.server.models import LoadedModel, ModelPool
@@ -34,8 +34,6 @@ async def music_models(pool: ModelPool) -> list[dict[str, str]]:
         try:
             music = vocabulary_of(await pool.tokenizer(name))
         except TokenizerError:
-            continue
-        except Gpt2labError:  # its files are not here, or damaged: whoever asks for it will be told
             continue
         found.append({"model": name, "vocabulary": music.name})
     return found

@@ -40,6 +40,25 @@ class InspectRequest(Body):
     top: int = Field(5, ge=1, le=20, description="How many likeliest tokens at each place of each layer.")
 
 
+class NeuronsRequest(Body):
+    """Which neurons of a layer fire most at a token of a text?"""
+
+    model: str | None = MODEL
+    text: Text
+    layer: int = Field(ge=0, lt=2**31, description="Block, from 0.")
+    at: int = Field(ge=0, lt=2**31, description="Token, as /api/inspect counts them: 0 begins the text.")
+    count: int = Field(8, ge=1, le=50, description="How many neurons.")
+    top: int = Field(6, ge=1, le=20, description="How many tokens of each kind for each.")
+
+
+class WithoutRequest(Body):
+    """What does a text without one of its tokens come to?"""
+
+    model: str | None = MODEL
+    text: Text
+    at: int = Field(ge=1, lt=2**31, description="Token, as /api/inspect counts them: 1 is the text's first.")
+
+
 # ---- answers -------------------------------------------------------------------------------------------------
 
 
@@ -108,3 +127,33 @@ class Inspected(BaseModel):
     lens: list[LensLayer]
     attentions: str
     attention_unit: int
+
+
+class Neuron(BaseModel):
+    """A neuron that fires.
+
+    `promotes`, `suppresses`: next tokens, as (text, what it adds to the logit beside the mean over all tokens).
+    """
+
+    number: int
+    activation: float
+    promotes: list[tuple[str, float]]
+    suppresses: list[tuple[str, float]]
+
+
+class Neurons(BaseModel):
+    """The neurons of a layer that fire most at a token, most active first; `width`: how many the layer has."""
+
+    model: str
+    layer: int
+    at: int
+    width: int
+    neurons: list[Neuron]
+
+
+class Without(BaseModel):
+    """A text read without token `at`: `surprises` in bits, counted as before; null for it and for the first."""
+
+    model: str
+    at: int
+    surprises: list[float | None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -14,9 +15,14 @@ from fastapi import FastAPI
 from starlette.responses import HTMLResponse, JSONResponse
 
 from gpt2lab.engine.ahead import Path, greedy_pieces, most_steps, path_pieces, word_pieces
+from gpt2lab.engine.inside import traced
 from gpt2lab.engine.jobs import Job
+from gpt2lab.engine.neurons import fired
 from gpt2lab.engine.params import SamplingParams
+from gpt2lab.engine.protocol import Ids
+from gpt2lab.engine.score import score_pieces
 from gpt2lab.lm.inspection import inspection_pieces, page_data, whole_pieces
+from gpt2lab.lm.neurons import up_to, weights_of
 from gpt2lab.lm.words import WordMasks, word_goes_on, word_masks
 from gpt2lab.server import page_schemas as schemas
 from gpt2lab.server.failures import ApiError
@@ -95,14 +101,56 @@ def _item(tokenizer: Tokenizer, path: Path) -> dict[str, Any]:
 
 async def inspect(request: schemas.InspectRequest, model: LoadedModel, settings: ServerSettings) -> dict[str, Any]:
     """Return the answer of /api/inspect: the text's beginning, where it is longer than can be shown at once."""
-    (prompt,) = await read_prompts(model, request.text, settings.max_prompt_tokens)
-    most = min(INSPECTED, model.lm.config.n_positions)
-    ids = np.concatenate([np.asarray([model.lm.bos_id()], np.int32), prompt.ids])[:most]
-    work = inspection_pieces(model.lm.backend, model.tokenizer, ids, begins=True, top=request.top)
+    lm = model.lm
+    ids, count = await _inspected(request.text, model, settings)
+    work = inspection_pieces(lm.backend, model.tokenizer, ids, begins=True, top=request.top, tensors=lm.tensors)
     with anyio.fail_after(settings.request_seconds):
         found = await asyncio.wrap_future(model.scheduler.run(work))
     data = await asyncio.to_thread(page_data, found, model.tokenizer)
-    return {"model": model.name, "token_count": len(prompt.ids) + 1, **data}
+    return {"model": model.name, "token_count": count, **data}
+
+
+async def _inspected(text: str, model: LoadedModel, settings: ServerSettings) -> tuple[Ids, int]:
+    """Return the tokens that are looked into, the one that begins the text first, and how many the whole text has."""
+    (prompt,) = await read_prompts(model, text, settings.max_prompt_tokens)
+    most = min(INSPECTED, model.lm.config.n_positions)
+    ids = np.concatenate([np.asarray([model.lm.bos_id()], np.int32), prompt.ids])
+    return ids[:most], len(ids)
+
+
+async def neurons(request: schemas.NeuronsRequest, model: LoadedModel, settings: ServerSettings) -> dict[str, Any]:
+    """Return the answer of /api/inspect/neurons."""
+    lm, name = model.lm, model.tokenizer.token_text
+    ids, _ = await _inspected(request.text, model, settings)
+    read, weights = up_to(ids, request.at), weights_of(lm)
+    with anyio.fail_after(settings.request_seconds):
+        trace = await asyncio.wrap_future(model.scheduler.run(lambda: traced(lm.backend, read)))
+        found = await asyncio.to_thread(
+            fired, lm.config, weights, trace, request.layer, count=request.count, top=request.top
+        )
+
+    def named(tokens: list[tuple[int, float]]) -> list[tuple[str, float]]:
+        return [(name(i), effect) for i, effect in tokens]
+
+    listed = [{**asdict(n), "promotes": named(n.promotes), "suppresses": named(n.suppresses)} for n in found]
+    return {
+        "model": model.name, "layer": request.layer, "at": request.at, "width": lm.config.inner, "neurons": listed,
+    }  # fmt: skip
+
+
+async def without(request: schemas.WithoutRequest, model: LoadedModel, settings: ServerSettings) -> dict[str, Any]:
+    """Return the answer of /api/inspect/without."""
+    ids, _ = await _inspected(request.text, model, settings)
+    at = len(up_to(ids, request.at)) - 1
+    left = np.delete(ids, at)
+    surprises: list[float | None] = [None]
+    if len(left) > 1:
+        work = score_pieces(model.lm.backend, left[1:], context=int(left[0]), piece=PIECE)
+        with anyio.fail_after(settings.request_seconds):
+            scores = await asyncio.wrap_future(model.scheduler.run(work))
+        surprises += [float(f"{-p / math.log(2):.6g}") for p in scores.logprobs.tolist()]
+    surprises.insert(at, None)
+    return {"model": model.name, "at": at, "surprises": surprises}
 
 
 def add_pages(
@@ -135,6 +183,18 @@ def add_pages(
         """Say what every head attends to and what every layer would say next."""
         async with pool.use(named(request.model)) as model:
             return JSONResponse(await inspect(request, model, settings))
+
+    @app.post("/api/inspect/neurons", response_model=schemas.Neurons, responses=failures)
+    async def look_at_neurons(request: schemas.NeuronsRequest) -> Any:
+        """Say which neurons of a layer fire most at a token, and which next tokens they speak for and against."""
+        async with pool.use(named(request.model)) as model:
+            return JSONResponse(await neurons(request, model, settings))
+
+    @app.post("/api/inspect/without", response_model=schemas.Without, responses=failures)
+    async def leave_out(request: schemas.WithoutRequest) -> Any:
+        """Say how surprising each token would be if one of them were not there."""
+        async with pool.use(named(request.model)) as model:
+            return JSONResponse(await without(request, model, settings))
 
     @app.post("/api/inspect/page", response_class=HTMLResponse, responses=failures_of_text)
     async def inside_to_keep(request: schemas.InspectRequest) -> Any:

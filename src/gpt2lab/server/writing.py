@@ -6,8 +6,10 @@ Between the scheduler's thread, which reports ids, and the event loop, which ans
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary, ref
 
 from gpt2lab.engine.jobs import End, Job, TopLogprobs
 from gpt2lab.engine.scheduler import Scheduler
@@ -34,6 +36,39 @@ class Piece:
     end: End | None = None
 
 
+class _Bell:
+    """Passes tickets from the scheduler's thread to queues of one event loop, and wakes it once for many of them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = ref(loop)
+        self._news: deque[tuple[asyncio.Queue[Ticket | None], Ticket]] = deque()
+        self._rung = False
+
+    def ring(self, queue: asyncio.Queue[Ticket | None], ticket: Ticket) -> None:
+        """Pass a ticket on; from any thread."""
+        self._news.append((queue, ticket))
+        if self._rung:  # and not answered yet: the answer will find what was put there
+            return
+        loop = self._loop()
+        if loop is None:
+            raise RuntimeError("The event loop is gone.")
+        self._rung = True
+        try:
+            loop.call_soon_threadsafe(self._answer)
+        except RuntimeError:  # it is closed: whoever rings next shall hear of it too
+            self._rung = False
+            raise
+
+    def _answer(self) -> None:
+        self._rung = False
+        while self._news:
+            queue, ticket = self._news.popleft()
+            queue.put_nowait(ticket)
+
+
+_bells: WeakKeyDictionary[asyncio.AbstractEventLoop, _Bell] = WeakKeyDictionary()
+
+
 class Writing:
     """Texts that are being made: iterate it for the pieces, and `close` it in any case.
 
@@ -43,15 +78,16 @@ class Writing:
     def __init__(
         self, scheduler: Scheduler, tokenizer: Tokenizer, jobs: Sequence[Job], stops: Sequence[str], seconds: float
     ) -> None:
-        self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        self._bell = _bells.setdefault(loop, _Bell(loop))
         self._news: asyncio.Queue[Ticket | None] = asyncio.Queue()
         self._texts = [_Text(i, TextStream(tokenizer, stops)) for i in range(len(jobs))]
         self.tickets = scheduler.submit_all(jobs, self._pass_on) if jobs else []
         self._of = {ticket.number: text for ticket, text in zip(self.tickets, self._texts, strict=True)}
-        self._alarm = self._loop.call_later(seconds, self._news.put_nowait, None)
+        self._alarm = loop.call_later(seconds, self._news.put_nowait, None)
 
     def _pass_on(self, ticket: Ticket) -> None:
-        self._loop.call_soon_threadsafe(self._news.put_nowait, ticket)
+        self._bell.ring(self._news, ticket)
 
     def close(self) -> None:
         """Cancel what has not ended."""

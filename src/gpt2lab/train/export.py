@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from gpt2lab.data import Corpus
 from gpt2lab.errors import CheckpointError
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.tokenizer import Tokenizer
-from gpt2lab.train.state import BEST, find_state, read_state, read_tensors, steps, tensor_shapes
+from gpt2lab.train.state import BEST, CHECKPOINTS, find_state, read_state, read_tensors, steps, tensor_shapes
 
 
 def trained_tensors(folder: Path) -> dict[str, Tensor]:
@@ -25,11 +25,21 @@ def trained_tensors(folder: Path) -> dict[str, Tensor]:
     return {name.removeprefix("model/"): tensor for name, tensor in tensors.items()}
 
 
+def mean_tensors(folders: Sequence[Path]) -> dict[str, Tensor]:
+    """Return the mean of the weights of state folders, name by name (Vaswani et al. 2017, section 6.1)."""
+    sums: dict[str, Tensor] = {}
+    for folder in folders:
+        for name, tensor in trained_tensors(folder).items():
+            sums[name] = tensor.double() if name not in sums else sums[name].add_(tensor)
+    return {name: (total / len(folders)).float() for name, total in sums.items()}
+
+
 def export(
     run: str | Path,
     folder: str | Path,
     *,
     weights: Literal["best", "last"] = "best",
+    average: int = 0,
     data: str | Path | None = None,
     tokenizer: Tokenizer | None = None,
     exported: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = dict,
@@ -39,13 +49,15 @@ def export(
 ) -> Path:
     """Write the model of the run in folder `run` to `folder` in Hugging Face's format and return the folder.
 
-    `weights` are those of the best validation, where they were kept, or the last saved. The tokenizer is that of the
-    corpus the run was trained on, at `data` if it was moved since, or the one given; `generation` holds the sampling
-    defaults for generation_config.json; `exported` is the task's, where the trained model is not a plain GPT-2. Raises
+    `weights` are those of the best validation, where they were kept, or the last saved; with `average` they are the
+    mean of so many states saved last, or of all there are. The tokenizer is that of the corpus the run was trained on,
+    at `data` if it was moved since, or the one given; `generation` holds the sampling defaults for
+    generation_config.json; `exported` is the task's, where the trained model is not a plain GPT-2. Raises
     `CheckpointError` when the corpus has another vocabulary now, or when tensors are left over or missing.
     """
     best = steps(Path(run) / BEST)
-    source = best[-1] if weights == "best" and best else find_state(run)
+    averaged = steps(Path(run) / CHECKPOINTS)[-average:] if average else []
+    source = best[-1] if weights == "best" and best and not averaged else find_state(run)
     state = read_state(source)
     if tokenizer is None:
         corpus = Corpus(data if data is not None else state.recipe["data"])
@@ -55,7 +67,7 @@ def export(
             )
         tokenizer = Tokenizer.from_folder(corpus.tokenizer_folder)
     config = GPT2Config(**state.config)
-    tensors = exported(trained_tensors(source))
+    tensors = exported(mean_tensors(averaged) if averaged else trained_tensors(source))
     if odd := set(tensors) ^ set(config.tensor_shapes()):
         raise CheckpointError(
             f"{run} is not a plain GPT-2 ({', '.join(sorted(odd)[:3])} …); export it with what trained it."

@@ -29,6 +29,7 @@ from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt import GPT
 from gpt2lab.tokenizer import Tokenizer
 from gpt2lab.train.export import export, trained_tensors
+from gpt2lab.train.layers import check_depth, freeze
 from gpt2lab.train.log import Progress
 from gpt2lab.train.loop import Callback, Every, Trainer
 from gpt2lab.train.lora import LowRank
@@ -307,8 +308,7 @@ def _shape(config: GPT2Config) -> str:
 
 
 def _check_against(options: FineTuneOptions, config: GPT2Config) -> None:
-    if options.freeze_layers > config.n_layer:
-        raise ConfigError(f"freeze_layers = {options.freeze_layers}, but the model has {config.n_layer} layers.")
+    check_depth(options.freeze_layers, config)
     if options.window is not None and options.window > config.n_positions:
         raise ConfigError(f"window = {options.window} is longer than the model's {config.n_positions} positions.")
 
@@ -328,15 +328,11 @@ def _begin(base: Checkpoint, options: FineTuneOptions, adapter: LowRank | None) 
     if adapter is not None:
         adapter.add(model, generator)
         return model
-    frozen = [model.transformer.h[i] for i in range(options.freeze_layers)]
-    if options.freeze_layers or options.only_train_transformer_layers:
-        frozen += [model.transformer.wte, model.transformer.wpe]
+    freeze(model, options.freeze_layers)
     if options.only_train_transformer_layers:
-        frozen.append(model.transformer.ln_f)
-        if model.lm_head is not None:
-            frozen.append(model.lm_head)
-    for module in frozen:
-        module.requires_grad_(False)
+        for module in (model.transformer.wte, model.transformer.wpe, model.transformer.ln_f, model.lm_head):
+            if module is not None:
+                module.requires_grad_(False)
     return model
 
 

@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gpt2lab.data.batches import IGNORE
@@ -28,7 +29,7 @@ PRODUCT_ROWS = 8192
 """Tokens of the vocabulary whose part of a product exists at once in a type that has to be added to float32."""
 
 _kept: ContextVar[dict[tuple[Any, ...], Tensor] | None] = ContextVar("kept", default=None)
-"""Within `keep_buffers`, the buffers of the loss by their purpose, shape, type and device."""
+"""Within `keep_buffers`, the buffers of the loss by their purpose, columns, type and device."""
 
 
 @contextlib.contextmanager
@@ -45,15 +46,15 @@ def keep_buffers() -> Iterator[None]:
         _kept.reset(token)
 
 
-def _buffer(purpose: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Return memory for numbers of the type of `like`, with anything in it."""
+def _buffer(purpose: str, rows: int, columns: int, like: Tensor) -> Tensor:
+    """Return memory for (rows, columns) numbers of the type of `like`, with anything in it."""
     kept = _kept.get()
     if kept is None:
-        return like.new_empty(shape)
-    key = (purpose, shape, like.dtype, like.device)
-    if key not in kept:
-        kept[key] = like.new_empty(shape)
-    return kept[key]
+        return like.new_empty(rows, columns)
+    key = (purpose, columns, like.dtype, like.device)
+    if key not in kept or len(kept[key]) < rows:
+        kept[key] = like.new_empty(rows, columns)
+    return kept[key][:rows]
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -67,8 +68,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wants_weight else None
         same = weight.dtype == hidden.dtype
-        head = weight if same else _buffer("head", tuple(weight.shape), hidden).copy_(weight)
-        buffer = _buffer("logits", (chunk, weight.shape[0]), hidden)
+        head = weight if same else _buffer("head", weight.shape[0], weight.shape[1], hidden).copy_(weight)
+        buffer = _buffer("logits", chunk, weight.shape[0], hidden)
         for start in range(0, rows, chunk):
             h, t = hidden[start : start + chunk], targets[start : start + chunk]  # (n, C), (n,)
             keep = (t != IGNORE).float().unsqueeze(1)  # (n, 1)
@@ -124,3 +125,14 @@ def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor, *, chunk:
     with torch.autocast(hidden.device.type, enabled=False):
         total: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, targets, chunk)  # type: ignore[no-untyped-call]
     return total
+
+
+def smoothing_sum(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """Return what a share of label smoothing adds to the summed cross-entropy, for a share of 1 (all rows count).
+
+    The smoothed loss (1 - e) * -log p(target) + e * mean over V of -log p differs from the plain one by e times the
+    target's logit less the mean logit (Szegedy et al. 2016, section 7), so no further logits are computed.
+    """
+    with torch.autocast(hidden.device.type, enabled=False):
+        apart = F.embedding(targets, weight) - weight.mean(0)  # (N, C)
+        return (hidden.float() * apart).sum()

@@ -6,6 +6,7 @@ Adafactor: Shazeer and Stern (2018); Muon: train/muon.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from gpt2lab.errors import ConfigError
 from gpt2lab.train.muon import Muon
 from gpt2lab.train.recipe import OptimizerRecipe
 
+_BLOCK, _EMBEDDING = re.compile(r"(?:^|\.)h\.(\d+)\."), re.compile(r"(?:^|\.)w[tp]e\.")
 _SCALARS = ("step",)
 """State that is one number a parameter."""
 
@@ -29,23 +31,28 @@ def build_optimizers(
     Muon's, which computes in the type `products`; embeddings, heads and everything one-dimensional are AdamW's. Raises
     `ConfigError` when all is frozen.
     """
-    hidden, decayed, plain = [], [], []
+    shares = layer_shares(model, recipe.layer_decay)
+    sorted_out: dict[tuple[str, float], list[nn.Parameter]] = {}  # (kind, share of the rate) -> parameters
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         if parameter.ndim < 2 or name.endswith("wpe.weight"):
-            plain.append(parameter)
+            kind = "plain"
         elif recipe.name == "muon" and ".h." in name and parameter.ndim == 2:
-            hidden.append(parameter)
+            kind = "hidden"
         else:
-            decayed.append(parameter)
-    if not (hidden or decayed or plain):
+            kind = "decayed"
+        sorted_out.setdefault((kind, shares[name]), []).append(parameter)
+    if not sorted_out:
         raise ConfigError("There is nothing to train: every parameter of the model is frozen.")
+    decays = {"decayed": recipe.weight_decay, "plain": 0.0}
     groups = [
-        {"params": part, "weight_decay": decay}
-        for part, decay in ((decayed, recipe.weight_decay), (plain, 0.0))
-        if part
+        {"params": part, "weight_decay": decay, "share": share}
+        for wanted, decay in decays.items()
+        for (kind, share), part in sorted_out.items()
+        if kind == wanted
     ]
+    hidden = [{"params": part, "share": share} for (kind, share), part in sorted_out.items() if kind == "hidden"]
     optimizers: list[torch.optim.Optimizer] = [_for_all(groups, recipe)] if groups else []
     if hidden:
         optimizers.append(
@@ -53,8 +60,21 @@ def build_optimizers(
         )
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["peak_lr"] = group["lr"]
+            group["peak_lr"] = group["lr"] * group.pop("share")
     return optimizers
+
+
+def layer_shares(model: nn.Module, decay: float) -> dict[str, float]:
+    """Return each parameter's share of the learning rate by its name: `decay` to the power of the layers above it.
+
+    Layers are the embeddings, the blocks, and all that comes behind them, which has the whole rate (Howard and Ruder
+    2018, "discriminative fine-tuning").
+    """
+    blocks = {name: int(m[1]) for name, _ in model.named_parameters() if (m := _BLOCK.search(name))}
+    top = max(blocks.values(), default=-1) + 2
+    depths = {name: 0 if _EMBEDDING.search(name) else top for name, _ in model.named_parameters()}
+    depths |= {name: block + 1 for name, block in blocks.items()}
+    return {name: decay ** (top - depth) for name, depth in depths.items()}
 
 
 def _for_all(groups: list[dict[str, Any]], recipe: OptimizerRecipe) -> torch.optim.Optimizer:

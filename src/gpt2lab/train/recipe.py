@@ -80,7 +80,8 @@ class OptimizerRecipe:
     """Who updates the parameters. "muon" is for the matrices inside the blocks; AdamW at `adam_lr` has the rest.
 
     "adam" is Adam without weight decay, "sgd" has `momentum`, "adafactor" keeps one row and one column a matrix where
-    AdamW keeps two matrices. `adam_lr` defaults to `lr`.
+    AdamW keeps two matrices. `adam_lr` defaults to `lr`. Every layer learns at `layer_decay` times the rate of the one
+    above it, the embeddings at the lowest; 1: all alike.
     """
 
     name: Literal["adamw", "muon", "adam", "sgd", "adafactor"] = "adamw"
@@ -91,6 +92,7 @@ class OptimizerRecipe:
     momentum: float = 0.95
     weight_decay: float = 0.1
     clip: float = 1.0
+    layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
         _require(self.lr > 0, f"optimizer.lr = {self.lr} must be positive.")
@@ -102,6 +104,7 @@ class OptimizerRecipe:
         _require(0 <= self.momentum < 1, f"optimizer.momentum = {self.momentum} must be in [0, 1).")
         _require(self.weight_decay >= 0, f"optimizer.weight_decay = {self.weight_decay} must not be negative.")
         _require(self.clip > 0, f"optimizer.clip = {self.clip} must be positive; a large number clips nothing.")
+        _require(0 < self.layer_decay <= 1, f"optimizer.layer_decay = {self.layer_decay} must be in (0, 1].")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ pytest.importorskip("torch", reason="training needs torch")
 import torch
 
 from gpt2lab.data.batches import IGNORE
-from gpt2lab.train.loss import cross_entropy_sum
+from gpt2lab.train import loss as loss_module
+from gpt2lab.train.loss import cross_entropy_sum, keep_buffers, smoothing_sum
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 7, 512])
@@ -58,3 +59,35 @@ def test_without_gradients_only_the_loss_is_computed() -> None:
     loss = cross_entropy_sum(hidden, weight, torch.tensor([0, 1]))
     assert not loss.requires_grad
     assert loss.item() == pytest.approx(2 * torch.log(torch.tensor(4.0)).item())
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_label_smoothing_equals_the_plain_one(share: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(11, 5, generator=generator).requires_grad_()
+    weight = torch.randn(29, 5, generator=generator).requires_grad_()
+    targets = torch.randint(29, (11,), generator=generator)
+    loss = cross_entropy_sum(hidden, weight, targets) + share * smoothing_sum(hidden, weight, targets)
+    plain = torch.nn.functional.cross_entropy(
+        hidden @ weight.t(), targets, label_smoothing=share, reduction="sum"
+    )  # fmt: skip
+    assert loss.item() == pytest.approx(plain.item(), rel=1e-5)
+    expected = torch.autograd.grad(plain, [hidden, weight])
+    for own, other in zip(torch.autograd.grad(loss, [hidden, weight]), expected, strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-4)
+
+
+def test_kept_buffers_serve_every_number_of_rows_and_change_nothing() -> None:
+    weight = torch.randn(97, 16, requires_grad=True)
+    parts = [torch.randn(n, 16) for n in (5, 40, 7, 64, 3)]
+
+    def losses() -> list[torch.Tensor]:
+        return [cross_entropy_sum(part, weight, torch.arange(len(part)), chunk=32) for part in parts]
+
+    plain = losses()
+    with keep_buffers():
+        kept = losses()
+        held = list(loss_module._kept.get().values())  # type: ignore[union-attr]
+    assert all(torch.equal(a, b) for a, b in zip(plain, kept, strict=True))
+    assert [tuple(buffer.shape) for buffer in held] == [(32, 97)]
+    assert loss_module._kept.get() is None

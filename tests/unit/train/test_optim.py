@@ -11,7 +11,7 @@ import torch
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt import GPT
 from gpt2lab.train.muon import Muon, orthogonalise
-from gpt2lab.train.optim import build_optimizers
+from gpt2lab.train.optim import build_optimizers, layer_shares
 from gpt2lab.train.recipe import OptimizerRecipe
 
 CONFIG = GPT2Config(vocab_size=17, n_positions=5, n_embd=8, n_layer=2, n_head=2, tie_word_embeddings=False)
@@ -107,3 +107,23 @@ def test_frozen_parameters_are_left_out() -> None:
     model.transformer.wte.weight.requires_grad_(False)
     held = [id(p) for o in build_optimizers(model, OptimizerRecipe()) for g in o.param_groups for p in g["params"]]
     assert id(model.transformer.wte.weight) not in held
+
+
+def test_lower_layers_learn_at_lower_rates() -> None:
+    shares = layer_shares(GPT(CONFIG), 0.5)
+    assert shares["transformer.wte.weight"] == shares["transformer.wpe.weight"] == 0.125
+    assert shares["transformer.h.0.mlp.c_fc.weight"] == 0.25
+    assert shares["transformer.h.1.ln_1.bias"] == 0.5
+    assert shares["transformer.ln_f.weight"] == shares["lm_head.weight"] == 1.0
+    for name in ("adamw", "muon"):
+        model = GPT(CONFIG)
+        optimizers = build_optimizers(model, OptimizerRecipe(name=name, lr=0.1, layer_decay=0.5))
+        rates = {id(p): g["peak_lr"] for o in optimizers for g in o.param_groups for p in g["params"]}
+        for parameter, share in zip(model.parameters(), layer_shares(model, 0.5).values(), strict=True):
+            assert rates[id(parameter)] == pytest.approx(0.1 * share)
+
+
+def test_alike_rates_are_the_groups_there_always_were() -> None:
+    (optimizer,) = build_optimizers(GPT(CONFIG), OptimizerRecipe())
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+    assert {group["peak_lr"] for group in optimizer.param_groups} == {1e-3}

@@ -64,6 +64,7 @@ def test_a_recipe_survives_being_written_as_a_table() -> None:
         ("optimizer.momentum=1", r"optimizer\.momentum = 1\.0 must be in \[0, 1\)"),
         ("optimizer.weight_decay=-1", r"optimizer\.weight_decay = -1\.0 must not be negative"),
         ("optimizer.clip=0", r"optimizer\.clip = 0\.0 must be positive"),
+        ("optimizer.layer_decay=0", r"optimizer\.layer_decay = 0\.0 must be in \(0, 1\]"),
         ("optimizer.name=muno", r"optimizer\.name = 'muno' is not one of 'adamw', 'muon', .*\. Did you mean 'muon'\?"),
         ("schedule.warmup_steps=-1", r"schedule\.warmup_steps = -1 must not be negative"),
         ("schedule.decay_share=0", r"schedule\.decay_share = 0\.0 must be in \(0, 1\]"),

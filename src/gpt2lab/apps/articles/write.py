@@ -82,30 +82,19 @@ def write_fields(
     the same texts whatever stands beside an article. `progress(n)` reports n more tokens. Raises `CheckpointError` when
     the model knows no fields, `RequestError` for what cannot be asked.
     """
-    field = field_named(target)
     check_whole("samples", samples, 1)
-    if length is not None:
-        check_whole("length", length, 1)
-    check_names(options, OPTIONS)
-    codec = Codec(_tokenizer(lm))
-    seed = next_seed() if seed is None else seed
     each = [top_p] * len(articles) if isinstance(top_p, int | float) else list(top_p)
     if len(each) != len(articles):
         raise RequestError(f"top_p has {len(each)} numbers for {len(articles)} articles; give one for each, or one.")
-    window = lm.config.n_positions
-    room = min(ROOM[field] if length is None else length, window // 2)
-    banned = dict.fromkeys(codec.foreign(field, lm.config.vocab_size), -math.inf)
+    field = field_named(target)
+    codec = Codec(_tokenizer(lm))
+    seed = next_seed() if seed is None else seed
     jobs: list[Job] = []
     cuts: list[int] = []
     for article, p in zip(articles, each, strict=True):
-        context = codec.context(article.texts(), field, window - room)
-        params = SamplingParams(
-            **options, top_p=p, seed=seed, logit_bias=banned, stop_ids=(codec.end[field],),
-            max_new_tokens=length or (room if field != "article" else window - len(context.ids) + 1),
-        )  # fmt: skip
-        ids = np.asarray(context.ids, np.int32)
-        jobs += [Job(ids, params, sample) for sample in range(samples)]
-        cuts += [context.cut] * samples
+        job, cut = field_job(lm, codec, article, field, top_p=p, seed=seed, length=length, **options)
+        jobs += [dataclasses.replace(job, sample=sample) for sample in range(samples)]
+        cuts += [cut] * samples
     batch = Batch(lm.backend, jobs, batch_size=batch_size, prefixes=lm.prefixes)
     ends: dict[int, End | None] = {}
     for step in batch:
@@ -117,6 +106,35 @@ def write_fields(
         for i, (job, cut) in enumerate(zip(jobs, cuts, strict=True))
     ]
     return [made[i : i + samples] for i in range(0, len(made), samples)]
+
+
+def field_job(
+    lm: LanguageModel,
+    codec: Codec,
+    article: Article,
+    field: Field,
+    *,
+    seed: int,
+    top_p: float = TOP_P,
+    length: int | None = None,
+    **options: Any,
+) -> tuple[Job, int]:
+    """Return what the engine is asked for a field of an article, and how many tokens of the other fields it leaves out.
+
+    See `write_fields`; the job's text ends with "eos" where the field's end token came.
+    """
+    if length is not None:
+        check_whole("length", length, 1)
+    check_names(options, OPTIONS)
+    window = lm.config.n_positions
+    room = min(ROOM[field] if length is None else length, window // 2)
+    context = codec.context(article.texts(), field, window - room)
+    banned = dict.fromkeys(codec.foreign(field, lm.config.vocab_size), -math.inf)
+    params = SamplingParams(
+        **options, top_p=top_p, seed=seed, logit_bias=banned, stop_ids=(codec.end[field],),
+        max_new_tokens=length or (room if field != "article" else window - len(context.ids) + 1),
+    )  # fmt: skip
+    return Job(np.asarray(context.ids, np.int32), params), context.cut
 
 
 def write_field(lm: LanguageModel, record: Mapping[str, str], target: str, **options: Any) -> list[Written]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from gpt2lab.apps.detect.features import features, names
 from gpt2lab.apps.detect.reading import Reader, Reading
 from gpt2lab.apps.detect.verdict import Kept, Verdict, call_of, nearest_length
-from gpt2lab.apps.detect.zero_shot import measure, two_sided
+from gpt2lab.apps.detect.zero_shot import REFERRED, measure, two_sided
 from gpt2lab.config import from_dict, to_dict
 from gpt2lab.errors import ConfigError, DataError
 from gpt2lab.files import read_json, write_json
@@ -127,13 +127,16 @@ class Detector:
 
     def beside_humans(self, reading: Reading) -> dict[str, tuple[float, float, float]]:
         """Return for every zero-shot method its value, its place among human texts of this length (0 to 1), and the
-        two-sided probability of one so far out. Without human texts so short: {}."""
+        two-sided probability of one so far out. Without human texts so short: {}; without what a second model changes,
+        which the human texts were not measured with."""
         reached = [h for h in self.humans if h.words <= reading.words]
         if not reached:
             return {}
         quantiles = max(reached, key=lambda h: h.words).quantiles
-        values = measure(reading.moments)
-        return {name: (values[name], *two_sided(values[name], quantiles[name])) for name in quantiles}
+        values, hidden = measure(reading.moments), REFERRED if reading.referred else ()
+        return {
+            name: (values[name], *two_sided(values[name], quantiles[name])) for name in quantiles if name not in hidden
+        }
 
     def save(self, path: str | Path) -> None:
         """Write the file, whole or not at all."""

@@ -13,7 +13,8 @@ import torch
 
 from gpt2lab.checkpoint import Checkpoint
 from gpt2lab.model.gpt import GPT
-from gpt2lab.train.classification import Classification, Classifier
+from gpt2lab.train.examples import Example
+from gpt2lab.train.heads import Headed, HeadTask
 from gpt2lab.train.log import Progress
 from gpt2lab.train.loop import Trainer
 from gpt2lab.train.recipe import LoopRecipe, ModelRecipe, OptimizerRecipe, Recipe, ScheduleRecipe
@@ -41,9 +42,12 @@ def fit_head(
     generator = torch.Generator().manual_seed(learning.seed)
     gpt = GPT(base.config, generator)
     gpt.load_state_dict({name: torch.from_numpy(np.array(base.tensors[name])) for name in base.tensors})
-    task = Classification(base.config, texts, labels, held_out, rows=learning.batch_size, seed=learning.seed)
+    task = HeadTask(
+        base.config, "classes", _examples(texts, labels), _examples(*held_out), rows=learning.batch_size,
+        seed=learning.seed,
+    )  # fmt: skip
     trainer = Trainer(
-        _recipe(base, len(texts), learning, run), task, Classifier(gpt, 2, generator),
+        _recipe(base, len(texts), learning, run), task, Headed(gpt, "classes", 2, generator),
         progress=progress, resume=run if resume else None,
     )  # fmt: skip
     try:
@@ -53,6 +57,10 @@ def fit_head(
     tensors = {name: t.detach().float().cpu() for name, t in trainer.model.state_dict().items()}
     plain = {name: t.numpy() for name, t in task.exported(tensors).items()}
     return plain, tensors["head.weight"].numpy(), tensors["head.bias"].numpy()
+
+
+def _examples(texts: Sequence[Ids], labels: Sequence[int]) -> list[Example]:
+    return [Example((text,), np.asarray(label, np.int64)) for text, label in zip(texts, labels, strict=True)]
 
 
 def _recipe(base: Checkpoint, texts: int, learning: Learning, run: str | Path) -> Recipe:

@@ -21,7 +21,7 @@ from gpt2lab.apps.detect.verdict import Verdict
 from gpt2lab.apps.detect.zero_shot import BUCKETS, fractions
 
 _HERE = Path(__file__).parent
-_ENTROPY_TOP = 10
+ENTROPY_TOP = 10
 """GLTR's third chart is of the entropy of so many likeliest tokens, renormalised."""
 
 _PAGE = """<!doctype html>
@@ -48,7 +48,7 @@ def page(
     data = {
         "bounds": list(BUCKETS),
         "trained": None if detector is None else detector.trained,
-        "texts": [_text(spell, name, reading, verdict, detector) for name, reading, verdict in texts],
+        "texts": [shown(spell, name, reading, verdict, detector) for name, reading, verdict in texts],
     }
     encoded = json.dumps(data, ensure_ascii=False, allow_nan=False)
     for character in "<>&\u2028\u2029":  # nothing in a text ends the script it lies in
@@ -57,9 +57,15 @@ def page(
     return _PAGE.format(style=style, script=script, data=encoded)
 
 
-def _text(
+def shown(
     spell: Callable[[int], str], name: str, reading: Reading, verdict: Verdict | None, detector: Judge | None
 ) -> dict[str, Any]:
+    """Return what a page draws of one text, as JSON holds it.
+
+    `about`: what `show.plain` says of it. `tokens`: of each its characters ("text"), those between it and the one
+    before ("before"), and, where it was scored, "rank" (0: the likeliest), "p", "share" (frac(p)), "top" (the likeliest
+    five, [text, p]) and, of readings with ten likeliest tokens, their "entropy". `after`: what follows the last.
+    """
     m = reading.moments
     known = m.scored
     share = np.ones(len(m.ranks))
@@ -75,8 +81,8 @@ def _text(
                 "rank": int(m.ranks[i]), "p": rounded(np.exp(m.logprobs[i])), "share": rounded(share[i]),
                 "top": [[spell(j), rounded(p)] for j, p in zip(m.top_ids[i, :5].tolist(), tops[i], strict=False)],
             }  # fmt: skip
-            if tops.shape[1] >= _ENTROPY_TOP:
-                token["entropy"] = rounded(_entropy(tops[i, :_ENTROPY_TOP]))
+            if tops.shape[1] >= ENTROPY_TOP:
+                token["entropy"] = rounded(_entropy(tops[i, :ENTROPY_TOP]))
         tokens.append(token)
     return {"about": plain(name, reading, verdict, detector), "tokens": tokens, "after": reading.text[done:]}
 

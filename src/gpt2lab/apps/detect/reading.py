@@ -32,7 +32,10 @@ NOTHING = Moments(
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A text of n tokens: `spans` are (first, one past the last) characters of `text`, `plain` is what was read."""
+    """A text of n tokens: `spans` are (first, one past the last) characters of `text`, `plain` is what was read.
+
+    `referred`: a second model's distributions stand in the moments.
+    """
 
     text: str
     plain: str
@@ -41,6 +44,7 @@ class Reading:
     spans: list[tuple[int, int]]
     ends: list[int]
     moments: Moments
+    referred: bool = False
 
     @property
     def words(self) -> int:
@@ -95,12 +99,12 @@ class Reader:
             self.lm.backend, whole.ids, context=self._context, top=top, progress=progress,
             reference=self.reference.backend if self.reference is not None else None,
         )  # fmt: skip
-        return replace(whole, moments=moments)
+        return replace(whole, moments=moments, referred=self.reference is not None)
 
     def alone(self, reading: Reading) -> Reading:
         """Return a reading as it is without the reference."""
         moments = moments_of(self.lm.backend, reading.ids, context=self._context)
-        return replace(reading, moments=moments)
+        return replace(reading, moments=moments, referred=False)
 
     def reread(self, text: str, moments: Moments) -> Reading:
         """Return the reading of a text that was measured before. Raises `RequestError` where the two do not fit."""

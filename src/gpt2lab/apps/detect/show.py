@@ -57,7 +57,11 @@ def plain(name: str, reading: Reading, verdict: Verdict | None, detector: Judge 
     beside = detector.beside_humans(reading) if detector is not None else {}
     methods = {
         method: {"value": _number(value)}
-        | ({"human_percentile": beside[method][1], "two_sided": beside[method][2]} if method in beside else {})
+        | (
+            {"human_percentile": beside[method][1], "two_sided": beside[method][2]}
+            if method in beside and math.isfinite(value)
+            else {}
+        )
         for method, value in measure(reading.moments).items()
     }
     said: dict[str, Any] = {"verdict": None, "probability": None}

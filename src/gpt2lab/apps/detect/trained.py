@@ -91,6 +91,14 @@ def open_detector(path: str | Path) -> Judge:
     return load_detector(place)
 
 
+def default_for(reader: Reader) -> Judge | None:
+    """Return the detector that comes with gpt2lab, None where it is another model's than the reader's."""
+    if not DEFAULT.is_file():
+        return None
+    found = open_detector(DEFAULT)
+    return found if found.fits(reader) else None
+
+
 def check_fits(judge: Judge, path: str | Path, reader: Reader) -> None:
     """Raise `DataError` for a detector of another model than the reader's."""
     if not judge.fits(reader):

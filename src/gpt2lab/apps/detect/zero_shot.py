@@ -71,6 +71,9 @@ METHODS: Mapping[str, Callable[[Moments], float]] = {
 }
 """Name of each method -> the function."""
 
+REFERRED = ("fast_detectgpt", "binoculars")
+"""The methods whose values a second model changes."""
+
 BUCKETS = (10, 100, 1000)
 """GLTR's bounds of ranks."""
 

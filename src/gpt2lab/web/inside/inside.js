@@ -42,6 +42,9 @@ async function look(push) {
     redraw = drawInspection($("inspection"), data, shown, (now) => {
       state = { ...state, ...now };
       history.replaceState(null, "", addressOf(FIELDS, state));
+    }, {
+      neurons: (layer, at, signal) => ask("/api/inspect/neurons", { ...body, layer, at }, signal),
+      without: (at) => ask("/api/inspect/without", { ...body, at }),
     });
     $("save").disabled = false;
   } catch (error) {

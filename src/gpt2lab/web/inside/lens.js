@@ -9,17 +9,19 @@ export function layerName(layer, count) {
   return layer === count - 1 ? say("lastLayer") : say("layer", { n: layer });
 }
 
-// Returns { element, select(at) }; `chosen(at)` is called when the reader chooses a place.
-export function lensPart(data, chosen) {
+// Returns { element, select(at), look(layer) }; `chosen(at)` and `opened(layer)` are called when the reader chooses a place
+// or a cell. Blocks are counted from 0 there, as with attention; the row of the embeddings is no block's.
+export function lensPart(data, chosen, opened) {
   const layers = data.lens.length;
   const places = Array.from({ length: data.count }, (_, i) => i + 1);
   const heads = places.map((at) => h("th", { scope: "col", onclick: () => at < data.count && chosen(at) }, ...(at < data.count ? shownToken(data.tokens[at]) : ["…"])));
   const cells = places.map(() => []);
-  const rows = Array.from({ length: layers }, (_, i) => layers - 1 - i).map((layer) => h("tr", {}, h("th", { scope: "row" }, layerName(layer, layers)), ...places.map((at, column) => {
+  const names = Array.from({ length: layers }, (_, layer) => h("th", { scope: "row" }, layerName(layer, layers)));
+  const rows = Array.from({ length: layers }, (_, i) => layers - 1 - i).map((layer) => h("tr", {}, names[layer], ...places.map((at, column) => {
     const guesses = guessesFor(data, layer, at);
     const [text, probability] = guesses[0];
     const right = at < data.count && data.lens[layer].ranks[at - 1] === 0;
-    const cell = h("td", { class: right ? "right" : "", title: guesses.map(([name, p]) => `${JSON.stringify(name)} ${percent(p)}`).join("\n"), onclick: () => at < data.count && chosen(at) }, ...shownToken(text));
+    const cell = h("td", { class: right ? "right" : "", title: guesses.map(([name, p]) => `${JSON.stringify(name)} ${percent(p)}`).join("\n"), onclick: () => { if (at < data.count) chosen(at); if (layer > 0) opened(layer - 1); } }, ...shownToken(text));
     cell.style.background = `color-mix(in oklab, var(--says) ${(62 * Math.sqrt(probability)).toFixed(1)}%, var(--sheet))`;
     cells[column].push(cell);
     return cell;
@@ -31,5 +33,6 @@ export function lensPart(data, chosen) {
     const head = heads[at - 1];
     if (head) box.scrollLeft += Math.min(0, head.offsetLeft - box.scrollLeft - 130) + Math.max(0, head.offsetLeft + head.offsetWidth - box.scrollLeft - box.clientWidth + 20);
   };
-  return { element, select };
+  const look = (block) => names.forEach((name, layer) => name.classList.toggle("here", layer === block + 1));
+  return { element, select, look };
 }

@@ -45,9 +45,13 @@ export async function fetchFile(path, body) {
   return (await send(path, body)).blob();
 }
 
-// Calls `onPiece(choice)` for each piece of a streamed completion.
-export async function streamCompletion(body, onPiece, signal) {
-  const answer = await send("/v1/completions", { ...body, stream: true }, signal);
+// Calls `onPiece(choice, data)` for each piece of a streamed completion, `data` being all that came with it.
+export function streamCompletion(body, onPiece, signal) {
+  return streamFrom("/v1/completions", body, onPiece, signal);
+}
+
+export async function streamFrom(path, body, onPiece, signal) {
+  const answer = await send(path, { ...body, stream: true }, signal);
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
@@ -60,7 +64,7 @@ export async function streamCompletion(body, onPiece, signal) {
       if (!event.startsWith("data: ") || event === "data: [DONE]") continue;
       const data = JSON.parse(event.slice(6));
       if (data.error) throw new ServerError(data.error.message, 500);
-      for (const choice of data.choices) onPiece(choice);
+      for (const choice of data.choices) onPiece(choice, data);
     }
   }
 }

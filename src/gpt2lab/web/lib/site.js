@@ -9,6 +9,8 @@ const PAGES = [
   { path: "/", name: "explorer" },
   { path: "/desk/", name: "desk" },
   { path: "/inside/", name: "inside" },
+  { path: "/articles/", name: "articles" },
+  { path: "/detect/", name: "detect" },
   { path: "/music/", name: "music" },
 ];
 

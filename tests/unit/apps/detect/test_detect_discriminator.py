@@ -45,18 +45,19 @@ def test_the_engine_says_what_torch_says(discriminator: Discriminator) -> None:
     from gpt2lab import checkpoint
     from gpt2lab.checkpoint.safetensors import read_safetensors
     from gpt2lab.model.gpt import GPT
-    from gpt2lab.train.classification import Classifier, padded
+    from gpt2lab.train.examples import Example, padded
+    from gpt2lab.train.heads import Headed
 
     place = discriminator.lm.source.split()[3]
     found = checkpoint.load(place)
     assert found.tokenizer is not None
-    model = Classifier(GPT(found.config), 2)
+    model = Headed(GPT(found.config), "classes", 2)
     model.gpt.load_state_dict({name: torch.from_numpy(np.array(found.tensors[name])) for name in found.tensors})
     head = read_safetensors(Path(place) / HEAD)
     model.head.load_state_dict({name: torch.from_numpy(stored.read()) for name, stored in head.items()})
     texts = [p.machine for p in some_pairs(5)] + ["a"]
     ids = [encoded(found.tokenizer, text, 32).astype(np.int64) for text in texts]
-    rows, last, _ = padded(ids, np.zeros(len(ids), np.int64))
+    rows, last, _ = padded([Example((text,), np.zeros((), np.int64)) for text in ids])
     with torch.no_grad():
         logits = model.eval()(torch.from_numpy(rows), torch.from_numpy(last))
     expected = (logits[:, 1] - logits[:, 0]).numpy()
@@ -88,23 +89,6 @@ def test_a_text_is_cut_and_ended(discriminator: Discriminator) -> None:
     assert ids.tolist() == encoded(tokenizer, "a grey cat " * 50, 16).tolist()
 
 
-def test_a_run_is_resumed_bit_for_bit(random_model: Path, tmp_path: Path) -> None:
-    from gpt2lab.train.classification import Examples
-
-    texts = [np.asarray([i, i + 1], np.int64) for i in range(7)]
-    stream = Examples(texts, [0, 1, 0, 1, 0, 1, 0], rows=3, seed=5)
-    for _ in range(4):
-        next(stream)
-    state, expected = stream.state_dict(), [next(stream) for _ in range(5)]
-    again = Examples(texts, [0, 1, 0, 1, 0, 1, 0], rows=3, seed=5)
-    again.load_state_dict(state)
-    for a, b in zip(expected, (next(again) for _ in range(5)), strict=False):
-        for x, y in zip(a, b, strict=True):
-            np.testing.assert_array_equal(x, y)
-    with pytest.raises(DataError, match="There are 6 texts, but the run began with 7"):
-        Examples(texts[:6], [0] * 6, rows=3, seed=5).load_state_dict(state)
-
-
 def test_what_cannot_be_learnt_is_one_sentence(random_model: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="There is no pair to learn from"):
         train_discriminator(random_model, [], tmp_path / "o", run=tmp_path / "r", name="x")
@@ -112,8 +96,9 @@ def test_what_cannot_be_learnt_is_one_sentence(random_model: Path, tmp_path: Pat
         with pytest.raises(ConfigError, match=sentence):
             Learning(**values)
     from gpt2lab.model.config import GPT2Config
-    from gpt2lab.train.classification import Classification
+    from gpt2lab.train.examples import Example
+    from gpt2lab.train.heads import HeadTask
 
     config = GPT2Config(vocab_size=10, n_positions=4, n_embd=2, n_layer=1, n_head=1)
     with pytest.raises(DataError, match="must have from 1 to 4 tokens"):
-        Classification(config, [np.arange(5)], [0], rows=1, seed=0)
+        HeadTask(config, "classes", [Example((np.arange(5),), np.zeros((), np.int64))], rows=1, seed=0)

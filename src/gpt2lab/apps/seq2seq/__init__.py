@@ -1,0 +1,1 @@
+"""Texts into other texts: translation, summaries, anything given as pairs, by a decoder-only model that learns them."""
