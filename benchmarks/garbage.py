@@ -24,6 +24,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "/v1/embeddings": {"model": "tiny", "input": "a", "encoding_format": "base64", "dimensions": 4, "user": "u"},
     "/api/next": {"model": "tiny", "text": "a", "k": 3, "temperature": 0.5, "top_p": 0.9, "top_k": 3},
     "/api/analyze": {"model": "tiny", "project": "tiny", "text": "a", "topk": 3},
+    "/api/detect": {"model": "tiny", "text": "a"},
 }  # fmt: skip
 """Address -> what it takes, each with a value that is right."""
 
