@@ -262,10 +262,9 @@ def heading(given: argparse.Namespace) -> list[str]:
     return [
         "# Measuring texts for detection", "",
         "Made by `python -m benchmarks.detection`: tokens a second for the log-probability, rank, entropy, "
-        "and mean and variance of the log-probability of every token, and what detectors make of them; the same weights and texts "
-        "on both sides. For the embedded model (tiny) files are read and cut into tokens, and ours gives its verdict "
-        "too; "
-        "124M has random weights and ids. Ratios are formed within a round.", "",
+        "and mean and variance of the log-probability of every token, and what detectors make of them; the same "
+        "weights and texts on both sides. For the embedded model (tiny) files are read and cut into tokens, and ours "
+        "gives its verdict too; 124M has random weights and ids. Ratios are formed within a round.", "",
         f"{about['processor']}, {about['cores']} cores ({about['instructions']}); {given.threads} threads, "
         f"{given.texts} texts of {given.tokens} tokens, medians of {given.rounds} rounds.", "",
         "| shape | | tokens/s | beside transformers fp32 with a sort | beside the best of transformers |",

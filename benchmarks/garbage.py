@@ -29,6 +29,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "/api/inspect": {"model": "tiny", "text": "a", "top": 2},
     "/api/inspect/neurons": {"model": "tiny", "text": "a", "layer": 1, "at": 1, "count": 2, "top": 2},
     "/api/inspect/without": {"model": "tiny", "text": "a", "at": 1},
+    "/api/detect": {"model": "tiny", "text": "a"},
 }  # fmt: skip
 """Address -> what it takes, each with a value that is right."""
 

@@ -214,6 +214,21 @@ def test_a_detector_of_another_model_is_refused(
     assert "for which there is no detector" in out
 
 
+def test_long_texts_are_cut_into_passages(command, tmp_path: Path) -> None:
+    human, out = tmp_path / "books.jsonl", tmp_path / "pairs.jsonl"
+    human.write_text(json.dumps({"text": TEXT * 6}) + "\n" + json.dumps({"text": "short"}) + "\n", encoding="utf-8")
+    cut = ("--passages", "--length", "40", "--prompt-tokens", "8", "--threads", "1")
+    assert command("detect", "build", human, "--out", out, *cut, "--limit", "3").code == 0
+    pairs = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert len(pairs) == 3
+    whole = flattened(TEXT * 6)[0]
+    places = [whole.find(pair["human"][:60]) for pair in pairs]
+    assert places[0] == 0 and sorted(places) == places and -1 not in places
+    assert pairs[0]["machine"][:20] == pairs[0]["human"][:20]
+    code, _, err = command("detect", "build", human, "--out", out, "--passages", "--length", "4000")
+    assert code == 2 and "No text has a passage of 4000 tokens" in err
+
+
 def test_the_baseline_and_the_discriminator_are_detectors_too(
     command, pairs_from_tiny: Path, random_model: Path, tmp_path: Path
 ) -> None:

@@ -66,6 +66,9 @@ def build(
     model: o.Model = "tiny",
     limit: Annotated[int | None, Option("--limit", metavar="N", help="Only N of the texts, spread evenly.")] = None,
     length: Annotated[int, Option("--length", "-l", metavar="N", help="Tokens at which texts are cut.")] = 250,
+    passages: Annotated[
+        bool, Option("--passages/--beginnings", help="Cut long texts into passages of --length tokens, and use all.")
+    ] = False,
     prompt_tokens: Annotated[
         int, Option("--prompt-tokens", metavar="N", help="Tokens of a human text that the model is given.")
     ] = 30,
@@ -82,17 +85,19 @@ def build(
     offline: o.Offline = False,
 ) -> None:
     """Have a model continue the beginnings of human texts, to their length: pairs to learn from or to judge on."""
-    from gpt2lab.apps.detect.build import Sampling, build_pairs
+    from gpt2lab.apps.detect.build import Sampling, build_pairs, cut_into_passages
     from gpt2lab.apps.detect.pairs import read_humans
     from gpt2lab.cli import console, loading
     from gpt2lab.cli.progress import ProgressBar
 
-    texts = read_humans(human)
-    if limit is not None and limit < len(texts):
-        texts = [texts[i * len(texts) // limit] for i in range(limit)]
     lm = loading.load_model(
         model, models_dir=models_dir, offline=offline, precision=precision, device=device, threads=threads
     )
+    texts = read_humans(human)
+    if passages:
+        texts = cut_into_passages(lm, texts, length, limit)
+    elif limit is not None and limit < len(texts):
+        texts = [texts[i * len(texts) // limit] for i in range(limit)]
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
     total = len(texts) * max(length - prompt_tokens, 1)
     with ProgressBar("writing", total=total) as bar, console.open_output(out) as f:
@@ -134,7 +139,8 @@ def train(
 
     features: a logistic regression on a few features of what a model makes of the tokens, of whole texts and their
     beginnings; it says how it did on documents that it had not learnt from. tfidf: one on words and pairs of words, the
-    published baseline. discriminator: the model itself, trained further with a head of two classes.
+    published baseline. discriminator: the model itself, trained further with a head of two classes; the same command
+    goes on with a run that was stopped (it lies in OUT.run).
     """
     from gpt2lab.cli import console
 

@@ -39,6 +39,28 @@ class Sampling:
         return " ".join(parts)
 
 
+def cut_into_passages(
+    lm: LanguageModel, texts: Sequence[tuple[str, str]], length: int, limit: int | None = None
+) -> list[tuple[str, str]]:
+    """Return the (text, corpus) of whole passages of `length` tokens, at most `limit` of them, spread evenly over all.
+
+    A passage begins where the one before ended, and the last one of a text, which is shorter, is left out.
+    """
+    check_whole("length", length, 1)
+    if lm.tokenizer is None:
+        raise CheckpointError(f"Texts are cut into tokens, but {lm.source} has no tokenizer.")
+    tokenizer = lm.tokenizer
+    found = []
+    for text, corpus in texts:
+        ids = np.asarray(tokenizer.encode(flattened(text)[0]), np.int32)
+        found += [(ids[i : i + length], corpus) for i in range(0, len(ids) - length + 1, length)]
+    if not found:
+        raise DataError(f"No text has a passage of {length} tokens; give longer ones, or a smaller --length.")
+    count = len(found) if limit is None else min(limit, len(found))
+    chosen = [found[i * len(found) // count] for i in range(count)]
+    return [(tokenizer.decode(ids.tolist()).strip(), corpus) for ids, corpus in chosen]
+
+
 def build_pairs(
     lm: LanguageModel,
     texts: Sequence[tuple[str, str]],

@@ -132,14 +132,13 @@ def train_discriminator(
     trained: dict[str, Any] | None = None,
     held_out: Sequence[Pair] = (),
     models_dir: Path | None = None,
-    resume: bool = False,
     progress: Progress | None = None,
 ) -> Discriminator:
     """Learn a discriminator on both texts of every pair, write it to the folder `out` and return it.
 
-    `base` names the model it begins with. `run` is the folder of the training run, which `resume` takes up. The loss on
-    `held_out` pairs is told on the way. Raises `MissingExtraError` without torch, `DataError` and `ConfigError` before
-    anything is trained.
+    `base` names the model it begins with. `run` is the folder of the training run; the same call goes on with one that
+    was stopped. The loss on `held_out` pairs is told on the way. Raises `MissingExtraError` without torch, `DataError`
+    and `ConfigError` before anything is trained.
     """
     learning = learning or Learning()
     found = checkpoint.load(base, models_dir=models_dir)
@@ -156,7 +155,7 @@ def train_discriminator(
             raise
         raise MissingExtraError("Training a discriminator", "train") from None
     tensors, weight, bias = fit_head(
-        found, texts, labels, _examples(found.tokenizer, held_out, window, layout), learning, run=run, resume=resume,
+        found, texts, labels, _examples(found.tokenizer, held_out, window, layout), learning, run=run,
         progress=progress,
     )  # fmt: skip
     place = checkpoint.save_hf(out, found.config, tensors, found.tokenizer, found.generation, overwrite=True)

@@ -18,6 +18,7 @@ from gpt2lab.train.heads import Headed, HeadTask
 from gpt2lab.train.log import Progress
 from gpt2lab.train.loop import Trainer
 from gpt2lab.train.recipe import LoopRecipe, ModelRecipe, OptimizerRecipe, Recipe, ScheduleRecipe
+from gpt2lab.train.state import CHECKPOINTS, steps
 
 if TYPE_CHECKING:
     from gpt2lab.apps.detect.discriminator import Learning
@@ -33,10 +34,12 @@ def fit_head(
     learning: Learning,
     *,
     run: str | Path,
-    resume: bool,
     progress: Progress | None,
 ) -> tuple[dict[str, Any], Any, Any]:
-    """Train to the end and return the tensors of the GPT-2 by name, and the head's weight (2, C) and bias (2,)."""
+    """Train to the end and return the tensors of the GPT-2 by name, and the head's weight (2, C) and bias (2,).
+
+    A run that was stopped in `run` goes on.
+    """
     if learning.threads is not None:
         torch.set_num_threads(learning.threads)
     generator = torch.Generator().manual_seed(learning.seed)
@@ -48,7 +51,7 @@ def fit_head(
     )  # fmt: skip
     trainer = Trainer(
         _recipe(base, len(texts), learning, run), task, Headed(gpt, "classes", 2, generator),
-        progress=progress, resume=run if resume else None,
+        progress=progress, resume=run if steps(Path(run) / CHECKPOINTS) else None,
     )  # fmt: skip
     try:
         trainer.fit()

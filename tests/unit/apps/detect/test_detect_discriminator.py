@@ -89,6 +89,21 @@ def test_a_text_is_cut_and_ended(discriminator: Discriminator) -> None:
     assert ids.tolist() == encoded(tokenizer, "a grey cat " * 50, 16).tolist()
 
 
+def test_the_same_call_goes_on_with_a_run(
+    random_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learning = Learning(epochs=2, batch_size=8, window=32, threads=1)
+    scores = []
+    for _ in range(2):
+        made = train_discriminator(
+            random_model, some_pairs(8), tmp_path / "out", learning, run=tmp_path / "run", name="x"
+        )
+        scores.append(made.scores([p.machine for p in some_pairs(4)]))
+    begun = [line.partition("from step ")[2].partition(";")[0] for line in capsys.readouterr().err.splitlines()]
+    assert [step for step in begun if step] == ["0", "4"]
+    np.testing.assert_array_equal(*scores)
+
+
 def test_what_cannot_be_learnt_is_one_sentence(random_model: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="There is no pair to learn from"):
         train_discriminator(random_model, [], tmp_path / "o", run=tmp_path / "r", name="x")
