@@ -301,9 +301,7 @@ def main() -> None:
                 else random_work(shape, given.texts, given.tokens, given.threads)
             )  # fmt: skip
             check(work.sides["gpt2lab fp32"](work.texts[0]), work.sides[BASE](work.texts[0]))
-            found = rates(
-                work, turns, lambda s: print(s.entrant, s.round, s.reply.seconds, file=sys.stderr, flush=True)
-            )
+            found = rates(work, turns, tell)
         lines += table(shape, found)
     mine, sort = ranks(SHAPES["124M"]["vocab_size"])
     lines += [
