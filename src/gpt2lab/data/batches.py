@@ -19,6 +19,17 @@ IntArray = npt.NDArray[np.int64]
 IGNORE = -100
 """The target of a position that has no loss, as in torch."""
 
+_MULTIPLE = 8
+
+
+def filled_length(longest: int, window: int | None) -> int:
+    """Return how many positions a batch gets whose longest row has `longest`: a few more, of `window` at most.
+
+    Every shape that is new costs a product's preparation, and oneDNN keeps a thousand of them: gigabytes, if each batch
+    had a length of its own. Without a window nothing is added.
+    """
+    return longest if window is None else min(-(-longest // _MULTIPLE) * _MULTIPLE, max(window, longest))
+
 
 class TokenStream(Protocol):
     """A sequence of token ids that can be read anywhere."""

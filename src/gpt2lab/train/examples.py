@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gpt2lab.data.batches import IGNORE
+from gpt2lab.data.batches import IGNORE, filled_length
 from gpt2lab.errors import DataError
 
 if TYPE_CHECKING:
@@ -42,13 +42,13 @@ class Example(NamedTuple):
         return max(map(len, self.sequences))
 
 
-def padded(examples: Sequence[Example], *, per_token: bool = False) -> Batch:
+def padded(examples: Sequence[Example], *, per_token: bool = False, window: int | None = None) -> Batch:
     """Return ids (B, S * T), the place of each sequence's last token (B, S), and the targets (B, …).
 
-    Targets of `per_token` are (B, T), filled up with `IGNORE`; others have one shape for all. `parted` takes the
-    sequences of a row apart again.
+    Targets of `per_token` are (B, T), filled up with `IGNORE`; others have one shape for all. With a `window`,
+    lengths are such that shapes repeat (`filled_length`).
     """
-    s, t = max(len(e.sequences) for e in examples), max(e.length for e in examples)
+    s, t = max(len(e.sequences) for e in examples), filled_length(max(e.length for e in examples), window)
     ids = np.zeros((len(examples), s, t), np.int64)
     last = np.full((len(examples), s), ABSENT, np.int64)
     for row, example in enumerate(examples):
@@ -64,9 +64,11 @@ def padded(examples: Sequence[Example], *, per_token: bool = False) -> Batch:
     return ids.reshape(len(examples), s * t), last, targets
 
 
-def in_batches(examples: Sequence[Example], rows: int, *, per_token: bool = False) -> list[Batch]:
+def in_batches(
+    examples: Sequence[Example], rows: int, *, per_token: bool = False, window: int | None = None
+) -> list[Batch]:
     """Return the examples in their order as batches of `rows`, the last one of what is left."""
-    return [padded(examples[i : i + rows], per_token=per_token) for i in range(0, len(examples), rows)]
+    return [padded(examples[i : i + rows], per_token=per_token, window=window) for i in range(0, len(examples), rows)]
 
 
 def digest(examples: Iterable[Example]) -> str:
@@ -86,10 +88,19 @@ class Examples:
     computed for nothing; which batch comes when is chance again.
     """
 
-    def __init__(self, examples: Sequence[Example], *, rows: int, seed: int, per_token: bool = False) -> None:
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        *,
+        rows: int,
+        seed: int,
+        per_token: bool = False,
+        window: int | None = None,
+    ) -> None:
         if not examples:
             raise DataError("There is no example to learn from.")
-        self._examples, self._rows, self._seed, self._per_token = examples, rows, seed, per_token
+        self._examples, self._rows, self._seed = examples, rows, seed
+        self._per_token, self._window = per_token, window
         self._lengths = np.asarray([example.length for example in examples])
         self._epoch, self._index = 0, 0
         self._order = self._shuffled()
@@ -102,7 +113,7 @@ class Examples:
                 self._order = self._shuffled()
             chosen.append(self._examples[int(self._order[self._index])])
             self._index += 1
-        return padded(chosen, per_token=self._per_token)
+        return padded(chosen, per_token=self._per_token, window=self._window)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position."""

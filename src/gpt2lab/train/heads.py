@@ -119,8 +119,9 @@ class HeadTask:
         if not examples or any(not 0 < len(ids) <= config.n_positions for ids in sequences):
             raise DataError(f"Every text must have from 1 to {config.n_positions} tokens, and there must be one.")
         self._config, self.kind, self._language = config, kind, language
-        self._stream = Examples(examples, rows=rows, seed=seed, per_token=kind == "tags")
-        self._held_out = in_batches(held_out, rows, per_token=kind == "tags")
+        window, tags = config.n_positions, kind == "tags"
+        self._stream = Examples(examples, rows=rows, seed=seed, per_token=tags, window=window)
+        self._held_out = in_batches(held_out, rows, per_token=tags, window=window)
         self._identity = {"set of examples": digest(examples), **(identity or {})}
 
     @property

@@ -25,6 +25,9 @@ CHUNK_BYTES = 2048
 """Bytes that a token of the vocabulary has in the buffer of logits: 512 rows of float32, 1024 of bfloat16."""
 
 
+_MULTIPLE = 64
+"""Rows come in multiples of this many: a product's preparation is kept for every number of rows there was."""
+
 PRODUCT_ROWS = 8192
 """Tokens of the vocabulary whose part of a product exists at once in a type that has to be added to float32."""
 
@@ -122,6 +125,8 @@ def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor, *, chunk:
         hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
     if chunk is None:
         chunk = CHUNK_BYTES // hidden.element_size()
+        if missing := -len(targets) % _MULTIPLE:
+            hidden, targets = F.pad(hidden, (0, 0, 0, missing)), F.pad(targets, (0, missing), value=IGNORE)
     with torch.autocast(hidden.device.type, enabled=False):
         total: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, targets, chunk)  # type: ignore[no-untyped-call]
     return total

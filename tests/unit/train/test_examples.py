@@ -60,3 +60,12 @@ def test_a_position_is_taken_up_anywhere() -> None:
 def test_the_hash_sees_ids_targets_and_where_sequences_part() -> None:
     different = [[example(2, 3)], [example(5)], [example(2, 3, target=1)], [example(2), example(3)], [example(3, 2)]]
     assert len({digest(rows) for rows in different}) == len(different)
+
+
+def test_lengths_repeat_within_the_window() -> None:
+    rows = [example(n) for n in (1, 8, 9, 19, 21)]
+    assert [padded([row], window=20)[0].shape[1] for row in rows] == [8, 8, 16, 20, 21]
+    (batch,) = in_batches(rows[:3], 3, window=20)
+    assert batch[0].shape == (3, 16)
+    assert batch[1].tolist() == [[0], [7], [8]]
+    assert next(Examples(rows[:1], rows=1, seed=0, window=20))[0].shape == (1, 8)

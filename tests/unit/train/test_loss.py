@@ -91,3 +91,17 @@ def test_kept_buffers_serve_every_number_of_rows_and_change_nothing() -> None:
     assert all(torch.equal(a, b) for a, b in zip(plain, kept, strict=True))
     assert [tuple(buffer.shape) for buffer in held] == [(32, 97)]
     assert loss_module._kept.get() is None
+
+
+@pytest.mark.parametrize("rows", [1, 63, 65])
+def test_rows_that_fill_up_add_nothing(rows: int) -> None:
+    hidden, weight = torch.randn(rows, 5, requires_grad=True), torch.randn(29, 5, requires_grad=True)
+    targets = torch.arange(rows) % 29
+    targets[0] = IGNORE
+    loss = cross_entropy_sum(hidden, weight, targets)
+    plain = torch.nn.functional.cross_entropy(hidden @ weight.t(), targets, ignore_index=IGNORE, reduction="sum")
+    torch.testing.assert_close(loss, plain, rtol=1e-5, atol=1e-5)
+    for own, expected in zip(
+        torch.autograd.grad(loss, [hidden, weight]), torch.autograd.grad(plain, [hidden, weight]), strict=True
+    ):
+        torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-4)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpt2lab.apps.seq2seq.codec import Row
-from gpt2lab.data.batches import IGNORE
+from gpt2lab.data.batches import IGNORE, filled_length
 from gpt2lab.errors import DataError
 
 IntArray = npt.NDArray[np.int64]
@@ -32,11 +32,22 @@ class PairBatches:
     """Endless batches of `size` rows; the last one of an epoch is filled up with rows in which nothing counts."""
 
     def __init__(
-        self, rows: Sequence[Row], *, size: int, filling: int, seed: int, noise: float = 0.0, drawn: int = 0
+        self,
+        rows: Sequence[Row],
+        *,
+        size: int,
+        filling: int,
+        seed: int,
+        noise: float = 0.0,
+        drawn: int = 0,
+        window: int | None = None,
     ) -> None:
-        """`filling` is an id for places where nothing is read; noise draws from the ids below `drawn`."""
+        """`filling` is an id for places where nothing is read; noise draws from the ids below `drawn`.
+
+        With a `window`, lengths are such that shapes repeat (`filled_length`).
+        """
         self._rows, self._size, self._filling, self._seed = rows, size, filling, seed
-        self._noise, self._drawn = noise, drawn
+        self._noise, self._drawn, self._window = noise, drawn, window
         self._lengths = np.array([len(row.ids) for row in rows])
         self._epoch, self._index = 0, 0
         self._order = self._arranged()
@@ -47,7 +58,7 @@ class PairBatches:
             self._epoch, self._index = self._epoch + 1, 0
             self._order = self._arranged()
         chosen = [self._rows[i] for i in self._order[self._index]]
-        inputs, targets, places = as_batch(chosen, size=self._size, filling=self._filling)
+        inputs, targets, places = as_batch(chosen, size=self._size, filling=self._filling, window=self._window)
         if self._noise:
             self._disturb(inputs, places)
         self._index += 1
@@ -92,11 +103,11 @@ class PairBatches:
         inputs[struck] = generator.integers(self._drawn, size=int(struck.sum()))
 
 
-def as_batch(rows: Sequence[Row], *, filling: int, size: int = 0) -> Batch:
+def as_batch(rows: Sequence[Row], *, filling: int, size: int = 0, window: int | None = None) -> Batch:
     """Return rows as one batch of at least `size` rows; what fills them up is no target."""
-    count, longest = max(size, len(rows)), max(len(row.ids) for row in rows)
-    inputs = np.full((count, longest - 1), filling, np.int64)
-    targets = np.full((count, longest - 1), IGNORE, np.int64)
+    count, length = max(size, len(rows)), filled_length(max(len(row.ids) for row in rows) - 1, window)
+    inputs = np.full((count, length), filling, np.int64)
+    targets = np.full((count, length), IGNORE, np.int64)
     places = np.zeros(count, np.int64)
     for number, row in enumerate(rows):
         inputs[number, : len(row.ids) - 1] = row.ids[:-1]
@@ -105,10 +116,10 @@ def as_batch(rows: Sequence[Row], *, filling: int, size: int = 0) -> Batch:
     return inputs, targets, places
 
 
-def fixed_batches(rows: Sequence[Row], *, size: int, filling: int) -> list[Batch]:
+def fixed_batches(rows: Sequence[Row], *, size: int, filling: int, window: int | None = None) -> list[Batch]:
     """Return batches of all rows, the longest first."""
     ordered = sorted(rows, key=lambda row: -len(row.ids))
-    return [as_batch(ordered[i : i + size], filling=filling) for i in range(0, len(ordered), size)]
+    return [as_batch(ordered[i : i + size], filling=filling, window=window) for i in range(0, len(ordered), size)]
 
 
 def digest(rows: Sequence[Row]) -> str:

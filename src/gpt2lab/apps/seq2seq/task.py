@@ -45,11 +45,11 @@ class PairTask:
         size = recipe.train.batch_size
         self._stream = PairBatches(
             self.rows, size=size, filling=codec.end, seed=recipe.train.seed, noise=settings.noise,
-            drawn=codec.tokenizer.vocab_size,
+            drawn=codec.tokenizer.vocab_size, window=codec.window,
         )  # fmt: skip
         judged = held_out[: recipe.train.validation_windows]
         rows = codec.rows([p.source for p in judged], [p.target for p in judged])
-        self._validation = fixed_batches(rows, size=size, filling=codec.end)
+        self._validation = fixed_batches(rows, size=size, filling=codec.end, window=codec.window)
 
     @property
     def config(self) -> GPT2Config:

@@ -240,10 +240,11 @@ class Transfer:
 
         rows = rows or self.trainer.recipe.train.batch_size
         before, device = model.training, next(model.parameters()).device
+        examples, window = [one.example(None) for one in part.encoded], self.trainer.task.config.n_positions
         logits: list[Any] = []
         model.eval()
         with torch.no_grad():
-            for ids, last, _ in in_batches([one.example(None) for one in part.encoded], rows):
+            for ids, last, _ in in_batches(examples, rows, window=window):
                 found = model(torch.from_numpy(ids).to(device), torch.from_numpy(last).to(device))
                 logits += list(found.cpu().double().numpy())
         model.train(before)

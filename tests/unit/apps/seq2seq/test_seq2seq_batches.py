@@ -131,3 +131,17 @@ def test_noise_changes_what_is_read_and_nothing_else() -> None:
         assert b[struck].max(initial=0) < 50
         changed, read = changed + int(struck.sum()), read + int((t != IGNORE).sum())
     assert 0.15 < changed / read < 0.25
+
+
+def test_lengths_repeat_within_the_window_and_nothing_more_counts() -> None:
+    some = rows(20)
+    plain = as_batch(some, filling=FILLING)
+    wide = as_batch(some, filling=FILLING, window=200)
+    longest = plain[0].shape[1]
+    assert wide[0].shape[1] % 8 == 0
+    assert longest <= wide[0].shape[1] < longest + 8
+    for narrow, filled, rest in zip(plain[:2], wide[:2], (FILLING, IGNORE), strict=True):
+        np.testing.assert_array_equal(filled[:, :longest], narrow)
+        assert (filled[:, longest:] == rest).all()
+    for batch in (next(PairBatches(some, size=4, filling=FILLING, seed=0, window=200)), *fixed_batches(some, size=4, filling=FILLING, window=200)):  # fmt: skip  # noqa: E501
+        assert batch[0].shape[1] % 8 == 0
