@@ -32,9 +32,10 @@ _STATES = {"adamw": 2.0, "adam": 2.0, "muon": 1.0, "sgd": 1.0, "adafactor": 0.01
 
 _HOLES, _HOLES_OF_GRADIENTS = 0.1, 0.3
 _HOLES_OF_PORTIONS = {False: 0.2, True: 0.4}  # by whether gradients of earlier portions lie between activations
+_HOLES_OF_ONE_PORTION = 0.35  # its gradients and the optimizer's numbers lie where the next step's activations go
 _HOLES_OF_LOGITS = {2: 0.25, 4: 0.75}  # by the bytes of a number: float32's products have buffers of their own
 """What the allocator cannot use between the pieces it has handed out, as shares of activations, of gradients, of
-activations once more when there are several portions, and of logits. Measured, with glibc 2.36: a
+activations once more, for several portions or for one, and of logits. Measured, with glibc 2.36: a
 hole that a tensor leaves is a little too small for another of its size, since torch asks for aligned memory."""
 
 _LIBRARIES = 50_000_000
@@ -129,6 +130,8 @@ def estimate(
     holes += max(0, (1 if again else blocks) * step.attention_holes - gradients)  # gradients fill them
     if loop.accumulate > 1:
         holes += _HOLES_OF_PORTIONS[processes > 1] * activations
+    elif step.inputs_only and not step.pairs:
+        holes += _HOLES_OF_ONE_PORTION * activations
     return MemoryEstimate(
         present=resident(),
         optimizer=int(4 * states) // part,
