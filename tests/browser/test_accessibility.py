@@ -78,3 +78,11 @@ def test_themes_and_languages_are_chosen_and_kept(open_page, live: Live, path: s
     page.reload()
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
+
+
+@pytest.mark.parametrize("path", READY)
+def test_the_current_page_is_named_in_sight_on_a_narrow_screen(open_page, live: Live, path: str) -> None:
+    page = open_page(live.url + path, width=390, height=844)
+    box = page.locator(".site nav [aria-current]").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390

@@ -58,10 +58,17 @@ function header(current) {
     h("div", {}, h("a", { class: "mark", href: "/", "aria-label": "gpt2lab" }, mark, h("span", {}, "gpt2lab")), h("nav", { "aria-label": say("pages") }, ...links), h("div", { class: "side" }, languageButton(), themeButton())));
 }
 
+// On a narrow screen the pages' names are wider than it: the current one comes to the middle.
+function showCurrent(nav) {
+  const now = nav.querySelector("[aria-current]");
+  if (now) nav.scrollLeft = now.offsetLeft - nav.offsetLeft - (nav.clientWidth - now.offsetWidth) / 2;
+}
+
 // Puts the header before the page, and words of the reader's language where the page has data-say.
 export function begin(page) {
   document.documentElement.lang = language() === "zh" ? "zh-CN" : "en";
   document.body.prepend(header(page));
+  showCurrent(document.querySelector(".site nav"));
   for (const element of document.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say);
   for (const element of document.querySelectorAll("[data-label]")) element.setAttribute("aria-label", say(element.dataset.label));
   for (const element of document.querySelectorAll("[data-placeholder]")) element.placeholder = say(element.dataset.placeholder);
