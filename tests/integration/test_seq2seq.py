@@ -107,8 +107,9 @@ def test_the_model_is_the_mean_of_the_last_states(model: Path) -> None:
     assert all(np.array_equal(one[name].numpy(), each[-1][name].numpy()) for name in one)
 
 
-def test_a_run_that_was_stopped_equals_one_that_was_not(data: Path, tmp_path: Path) -> None:
-    short = ("train.steps=8", "train.checkpoint_every=4", "schedule.name=constant")
+@pytest.mark.parametrize("packing", ["false", "true"])
+def test_a_run_that_was_stopped_equals_one_that_was_not(data: Path, tmp_path: Path, packing: str) -> None:
+    short = ("train.steps=8", "train.checkpoint_every=4", "schedule.name=constant", f"task.packing={packing}")
     whole = trained(recipe(data, tmp_path / "whole", average=1), overrides=short)
     trained(recipe(data, tmp_path / "parted", average=1), overrides=(*short, "train.steps=5"))
     parted = trained(None, resume=tmp_path / "parted", overrides=short)

@@ -20,6 +20,7 @@ from gpt2lab.errors import RequestError
 from gpt2lab.model.cache import KVCache
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.init import initialise
+from gpt2lab.model.pieces import Pieces
 from gpt2lab.model.relative import attend_relatively
 from gpt2lab.model.vector_math import settle
 
@@ -87,11 +88,21 @@ class Attention(nn.Module):
             shape = (config.n_head, config.max_relative_position, self.head_dim)
             self.relative_keys = nn.Parameter(torch.empty(shape))
 
-    def forward(self, qkv: Tensor, cache: KVCache | None) -> Tensor:
-        """Mix (B, T, 3 C) into (B, T, C), over the positions up to each one; with a cache, over the cached ones too."""
-        y = self.attend(qkv) if self.attend is not None and cache is None else None
-        out: Tensor = self.resid_dropout(self.c_proj(self._mix(qkv, cache) if y is None else y))
+    def forward(self, qkv: Tensor, cache: KVCache | None, pieces: Pieces | None = None) -> Tensor:
+        """Mix (B, T, 3 C) into (B, T, C), over the positions up to each one; with a cache, over the cached ones too.
+
+        With `pieces`, over those of its own text alone.
+        """
+        if pieces is None:
+            y = self._attended(qkv, cache)
+        else:
+            y = pieces.joined([self._attended(part, None) for part in pieces.parted(qkv)])
+        out: Tensor = self.resid_dropout(self.c_proj(y))
         return out
+
+    def _attended(self, qkv: Tensor, cache: KVCache | None) -> Tensor:
+        y = self.attend(qkv) if self.attend is not None and cache is None else None
+        return self._mix(qkv, cache) if y is None else y
 
     def _mix(self, qkv: Tensor, cache: KVCache | None) -> Tensor:
         b, t, c = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
@@ -153,9 +164,9 @@ class Block(nn.Module):
         self.mlp = MLP(config)
         self.then: Callable[..., Tensor] = one_after_another
 
-    def forward(self, x: Tensor, cache: KVCache | None) -> Tensor:
+    def forward(self, x: Tensor, cache: KVCache | None, pieces: Pieces | None = None) -> Tensor:
         """Map (B, T, C) to (B, T, C)."""
-        x = x + self.attn(self.then(self.ln_1, self.attn.c_attn, x), cache)
+        x = x + self.attn(self.then(self.ln_1, self.attn.c_attn, x), cache, pieces)
         out: Tensor = x + self.mlp(self.then(self.ln_2, self.mlp.c_fc, x), self.then)
         return out
 
@@ -173,12 +184,12 @@ class Transformer(nn.Module):
         self.checkpoint_activations = False
         """Whether training holds only what goes into each block and computes its inside again (Chen et al., 2016)."""
 
-    def forward(self, ids: Tensor, positions: Tensor, cache: KVCache | None) -> Tensor:
+    def forward(self, ids: Tensor, positions: Tensor, cache: KVCache | None, pieces: Pieces | None = None) -> Tensor:
         """Map ids (B, T) at positions (T or B x T) to hidden states (B, T, C)."""
         x = self.drop(self.wte(ids) + self.wpe(positions))  # (B, T, C)
         again = self.checkpoint_activations and cache is None and torch.is_grad_enabled()
         for block in self.h:
-            x = checkpoint(block, x, None, use_reentrant=False) if again else block(x, cache)
+            x = checkpoint(block, x, None, pieces, use_reentrant=False) if again else block(x, cache, pieces)
         out: Tensor = self.ln_f(x)
         return out
 
@@ -206,20 +217,31 @@ class GPT(nn.Module):
         """Return the logits (B, T, V) of the token after each of `ids` (B, T); see `hidden` for the rest."""
         return F.linear(self.hidden(ids, cache, positions=positions), self.head_weight)
 
-    def hidden(self, ids: Tensor, cache: KVCache | None = None, *, positions: Tensor | None = None) -> Tensor:
+    def hidden(
+        self,
+        ids: Tensor,
+        cache: KVCache | None = None,
+        *,
+        positions: Tensor | None = None,
+        pieces: Pieces | None = None,
+    ) -> Tensor:
         """Return the final hidden states (B, T, C), behind the last layer norm.
 
         With a `cache`, `ids` continue what it holds, and it is moved on by T. `positions` (T or B x T) replace the
-        running position numbers. Raises `RequestError` when the window is too short for them.
+        running position numbers. `pieces`, without a cache, are the texts that the rows hold, each of which has
+        positions of its own and sees no other. Raises `RequestError` when the window is too short for them.
         """
         t, past = ids.shape[1], cache.length if cache is not None else 0
+        if pieces is not None:
+            assert cache is None and positions is None
+            positions = pieces.positions
         if positions is None:
             if past + t > self.config.n_positions:
                 raise RequestError(
                     f"{past + t} positions do not fit the window of {self.config.n_positions}; shorten the text."
                 )
             positions = torch.arange(past, past + t, device=ids.device)
-        x: Tensor = self.transformer(ids, positions, cache)
+        x: Tensor = self.transformer(ids, positions, cache, pieces)
         if cache is not None:
             cache.advance(t)
         return x

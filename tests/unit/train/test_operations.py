@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt import GPT, Attention
+from gpt2lab.model.pieces import Pieces
 from gpt2lab.train.operations import NativeAttention, NativeGelu, exponentials_, use_native
 
 ISA = _native.available_isas()[0]
@@ -108,6 +109,23 @@ def test_attention_has_the_same_bits_for_any_number_of_threads() -> None:
     one, other = (with_gradient(NativeAttention(operations(n), layer(2, 64)), qkv, upstream) for n in (1, 3))
     assert torch.equal(one[0], other[0])
     assert torch.equal(one[1], other[1])
+
+
+@needs_tiles
+def test_texts_that_share_a_row_are_computed_natively_and_apart() -> None:
+    places = torch.cat([torch.arange(n) for n in (40, 7, 33, 20)])[None]
+    qkv, upstream = torch.randn(1, 100, 192).bfloat16(), torch.randn(1, 100, 64).bfloat16()
+    module = layer(2, 64)
+    module.attend = NativeAttention(operations(), module)
+    module._mix = forbidden  # type: ignore[assignment, method-assign]
+    module.c_proj = torch.nn.Identity()  # type: ignore[assignment]
+    module.resid_dropout.p = 0.0
+    y, gradient = with_gradient(lambda x: module(x, None, Pieces(places)), qkv, upstream)
+    for begin, end in ((0, 40), (40, 47), (47, 80), (80, 100)):
+        text = slice(begin, end)
+        wanted, wanted_gradient = with_gradient(lambda x: module(x, None), qkv[:, text], upstream[:, text])
+        torch.testing.assert_close(y[:, text], wanted, atol=1e-2, rtol=1e-2)
+        torch.testing.assert_close(gradient[:, text], wanted_gradient, atol=2e-2, rtol=2e-2)
 
 
 def test_attention_leaves_float32_to_torch() -> None:

@@ -46,6 +46,8 @@ def trainer(
         recipe, overrides=overrides, resume=resume, callbacks=callbacks, progress=progress, build=build
     )  # fmt: skip
     task = _task(run)
+    rows = f"{task.stream.pairs_in_a_row:.1f} pairs in a row" if task.settings.packing else "a pair in a row"
+    run.tell(f"{len(task.rows)} pairs, {rows}: {100 * task.stream.filled:.1f} % of the positions are filled.")
     for side in ("source", "target"):
         if cut := sum(getattr(row, f"cut_{side}") > 0 for row in task.rows):
             rule = {
