@@ -70,7 +70,7 @@ def test_nothing_is_printed_at_import() -> None:
         "for m in pkgutil.walk_packages(gpt2lab.__path__, 'gpt2lab.'):\n"
         "    if not m.name.endswith('__main__') and m.name.split('.')[1] not in ('train',) "
         "and m.name not in ('gpt2lab.model.gpt', 'gpt2lab.model.init', 'gpt2lab.model.cache', "
-        "'gpt2lab.model.vector_math', 'gpt2lab.model.relative', 'gpt2lab.apps.music.task', "
+        "'gpt2lab.model.vector_math', 'gpt2lab.model.relative', 'gpt2lab.model.long', 'gpt2lab.model.pieces', 'gpt2lab.apps.music.task', "
         "'gpt2lab.apps.detect.head_training', 'gpt2lab.apps.seq2seq.task', "
         "'gpt2lab.engine.torch_backend'):\n"
         "        importlib.import_module(m.name)\n"

@@ -20,6 +20,7 @@ from gpt2lab.errors import RequestError
 from gpt2lab.model.cache import KVCache
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.init import initialise
+from gpt2lab.model.long import Compression, attend_compressed, attend_in_blocks, in_blocks
 from gpt2lab.model.pieces import Pieces
 from gpt2lab.model.relative import attend_relatively
 from gpt2lab.model.vector_math import settle
@@ -87,6 +88,14 @@ class Attention(nn.Module):
         if config.max_relative_position:
             shape = (config.n_head, config.max_relative_position, self.head_dim)
             self.relative_keys = nn.Parameter(torch.empty(shape))
+        kind = config.attention_of(layer)
+        self.block = config.attention_block if kind == "local" else None
+        self.compress_keys: Compression | None = None
+        self.compress_values: Compression | None = None
+        if kind == "compressed":
+            self.compress_keys, self.compress_values = (
+                Compression(config.n_head, config.attention_compression, self.head_dim) for _ in "kv"
+            )
 
     def forward(self, qkv: Tensor, cache: KVCache | None, pieces: Pieces | None = None) -> Tensor:
         """Mix (B, T, 3 C) into (B, T, C), over the positions up to each one; with a cache, over the cached ones too.
@@ -101,8 +110,13 @@ class Attention(nn.Module):
         return out
 
     def _attended(self, qkv: Tensor, cache: KVCache | None) -> Tensor:
-        y = self.attend(qkv) if self.attend is not None and cache is None else None
-        return self._mix(qkv, cache) if y is None else y
+        if cache is not None:
+            return self._mix(qkv, cache)
+        return self._whole(qkv) if self.block is None else in_blocks(self._whole, qkv, self.block)
+
+    def _whole(self, qkv: Tensor) -> Tensor:
+        y = self.attend(qkv) if self.attend is not None else None
+        return self._mix(qkv, None) if y is None else y
 
     def _mix(self, qkv: Tensor, cache: KVCache | None) -> Tensor:
         b, t, c = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
@@ -110,27 +124,46 @@ class Attention(nn.Module):
             part.view(b, t, self.n_head, -1).transpose(1, 2)  # (B, T, C) -> (B, H, T, D)
             for part in torch.split(qkv, c, dim=2)
         )
-        past = 0
         if cache is not None:
-            past = cache.length
             k, v = cache.append(self.layer, k, v)  # (B, H, P + T, D)
         dropout = self.dropout if self.training else 0.0
-        if self.relative_keys is not None:
+        if self.compress_keys is not None:
+            slots, factor = self._slots(k, v, cache), self.compress_keys.factor
+            y = attend_compressed(q, k, v, slots, factor=factor, scale=self.scale, dropout=dropout)
+        elif self.relative_keys is not None:
             y = attend_relatively(q, k, v, self.relative_keys, scale=self.scale, dropout=dropout)
-            return y.transpose(1, 2).reshape(b, t, c)  # (B, H, T, D) -> (B, T, C)
+        elif self.block is not None and cache is not None:
+            y = attend_in_blocks(self._causal, q, k, v, self.block)
+        else:
+            y = self._causal(q, k, v)
+        return y.transpose(1, 2).reshape(b, t, c)  # (B, H, T, D) -> (B, T, C)
+
+    def _causal(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Mix for queries that are the last of the positions in k and v."""
+        t, past = q.shape[2], k.shape[2] - q.shape[2]
         mask = None
         if past and t > 1:  # row i sees the P cached positions and the new ones up to i
-            mask = torch.ones(t, past + t, dtype=torch.bool, device=qkv.device).tril(past)
-        y = F.scaled_dot_product_attention(
+            mask = torch.ones(t, past + t, dtype=torch.bool, device=q.device).tril(past)
+        return F.scaled_dot_product_attention(
             q,
             k,
             v,
             attn_mask=mask,
-            dropout_p=dropout,
+            dropout_p=self.dropout if self.training else 0.0,
             is_causal=not past and t > 1,
             scale=self.scale,
         )
-        return y.transpose(1, 2).reshape(b, t, c)  # (B, H, T, D) -> (B, T, C)
+
+    def _slots(self, k: Tensor, v: Tensor, cache: KVCache | None) -> tuple[Tensor, Tensor]:
+        """Return the compressed keys and values of (B, H, S, D); with a cache, only the new ones are computed."""
+        assert self.compress_keys is not None and self.compress_values is not None
+        if cache is None:
+            return self.compress_keys(k), self.compress_values(v)
+        held = cache.length // self.compress_keys.factor
+        new = slice(held * self.compress_keys.factor, None)
+        return cache.append_slots(
+            self.layer, held, self.compress_keys(k[:, :, new]), self.compress_values(v[:, :, new])
+        )  # fmt: skip
 
 
 class MLP(nn.Module):

@@ -136,7 +136,7 @@ def use_native(model: nn.Module, device: torch.device, products: torch.dtype | N
     for module in model.modules():
         if isinstance(module, MLP) and module.activation in _TANH_FORMS:
             module.act = NativeGelu(operations, module.act)
-        if not isinstance(module, Attention) or module.relative_keys is not None:
+        if not isinstance(module, Attention) or module.relative_keys is not None or module.compress_keys is not None:
             continue
         if products == torch.bfloat16 and operations.has_attention(module.head_dim):
             module.attend = NativeAttention(operations, module)

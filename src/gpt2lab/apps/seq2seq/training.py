@@ -15,7 +15,7 @@ from gpt2lab.apps.seq2seq.pairs import Pair, divided, read_pairs
 from gpt2lab.apps.seq2seq.settings import Seq2SeqRecipe, seq2seq_recipe
 from gpt2lab.checkpoint import Checkpoint, load
 from gpt2lab.checkpoint.extend import with_tokenizer
-from gpt2lab.errors import CheckpointError
+from gpt2lab.errors import CheckpointError, ConfigError
 from gpt2lab.tokenizer import Tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
@@ -141,6 +141,11 @@ def _config(recipe: Recipe, tokenizer: Tokenizer, base: Checkpoint | None) -> GP
     new = recipe.model.config(vocab_size=tokenizer.vocab_size, end_of_text_id=end)
     if base is None:
         return new
+    if recipe.model.attention_layers:
+        raise ConfigError(
+            f"model.attention_layers is of a new model, but task.model = {base.source!r} is one that exists, with the "
+            "attention it has learnt; leave one of them out."
+        )
     return dataclasses.replace(
         base.config, eos_token_id=end, resid_pdrop=new.resid_pdrop, embd_pdrop=new.embd_pdrop,
         attn_pdrop=new.attn_pdrop,
