@@ -77,6 +77,7 @@ TURNS = {"n_positions": 1024, "attention_layers": ["local", "compressed"], "atte
         ({**LONG, "dropout": 0.1}, 512, {"batch_size": 4}, "adamw", 0, True),
         ({**LONG, "dropout": 0.1}, 512, {"batch_size": 8, "precision": "bf16"}, "adamw", 0, True),
         ({**LONG, "dropout": 0.1, **TURNS}, 512, {"batch_size": 8}, "adamw", 0, True),
+        ({**LONG, **TURNS}, 512, {"batch_size": 8, "precision": "bf16"}, "adamw", 0, True),
     ],
 )
 def test_the_estimate_is_within_15_percent(

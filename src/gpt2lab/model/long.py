@@ -3,8 +3,8 @@
 Both are of Liu et al. 2018, "Generating Wikipedia by Summarizing Long Sequences", section 4.2.3 (T-DMCA), whose layers
 take turns: local, compressed, local, compressed, local. A block of T positions costs T², so local attention costs
 T times the block; compressed attention costs T T / c, with c positions made one. No matrix of all pairs is ever held:
-compressed attention takes some queries at a time and computes their scores again in the backward pass, as
-model/relative.py does.
+compressed attention takes some queries at a time, and with dropout, for which PyTorch keeps their scores, computes them
+again in the backward pass.
 
 The paper leaves open what a query may see of a group of c positions that it stands in the middle of. Here a query sees
 the compressed form of every group that is complete with its own position, and of an unfinished group the positions up
@@ -99,15 +99,12 @@ def attend_compressed(
     k, v = (F.pad(x[:, :, first:], (0, 0, 0, behind)) for x in (k, v))
     needs_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v, *slots))
     step = max(block // factor, 1) * factor
+    again = needs_gradient and dropout > 0 and q.shape[2] > step
     parts = []
-    for start in range(0, q.shape[2], step):
-        end = min(start + step, q.shape[2])
-        seen = min((first + end) // factor, s // factor)
-        given = (
-            q[:, :, start:end], k[:, :, start:end], v[:, :, start:end], slots[0][:, :, :seen], slots[1][:, :, :seen],
-            (first + start) // factor, factor, scale, dropout,
-        )  # fmt: skip
-        again = needs_gradient and q.shape[2] > step
+    for place, own in enumerate(zip(*(torch.split(x, step, dim=2) for x in (q, k, v)), strict=True)):
+        begin = first + place * step
+        seen = min((begin + own[0].shape[2]) // factor, s // factor)
+        given = (*own, slots[0][:, :, :seen], slots[1][:, :, :seen], begin // factor, factor, scale, dropout)
         parts.append(checkpoint(_attend, *given, use_reentrant=False) if again else _attend(*given))
     y = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
     return y[:, :, lead : lead + t]
@@ -117,22 +114,17 @@ def _attend(
     q: Tensor, k: Tensor, v: Tensor, k_slots: Tensor, v_slots: Tensor, group: int, c: int, scale: float, dropout: float
 ) -> Tensor:
     """Do it for whole groups, of which the first is number `group`: q, k and v (B, H, T, D) are theirs."""
-    b, h, t, d = q.shape
-    n = k_slots.shape[2]
-    q = q * scale
+    t, n = q.shape[2], k_slots.shape[2]
     places = torch.arange(t, device=q.device)
     complete = group + (places + 1) // c  # groups that are complete with each query
-    unseen = torch.arange(n, device=q.device) >= complete[:, None]  # (T, n)
-    k, v = (x.reshape(b, h, -1, c, d) for x in (k, v))  # (B, H, G, c, D)
-    within = torch.arange(c, device=q.device)
-    # of its own group a query sees nothing as it is when it sees its compressed form
-    as_slot = (complete == group + places // c + 1) & (complete <= n)
-    hidden = (within > places[:, None] % c) | as_slot[:, None]  # (T, c)
-    near = (q.reshape(b, h, -1, c, d) @ k.transpose(3, 4)).reshape(b, h, t, c)
-    far = q @ k_slots.transpose(2, 3)  # (B, H, T, n)
-    scores = torch.cat([far.masked_fill(unseen, float("-inf")), near.masked_fill(hidden, float("-inf"))], dim=3)
-    weights = torch.softmax(scores, dim=-1)  # sums are float32 inside, also of bf16
-    if dropout:
-        weights = F.dropout(weights, dropout)
-    far, near = weights[..., :n], weights[..., n:]
-    return far @ v_slots + (near.reshape(b, h, -1, c, c) @ v).reshape(b, h, t, d)
+    far = torch.arange(n, device=q.device) < complete[:, None]  # (T, n)
+    near = (places // c == places[:, None] // c) & (places <= places[:, None])  # (T, T), of its own group
+    as_slot = (complete == group + places // c + 1) & (complete <= n)  # then it sees nothing of that as it is
+    return F.scaled_dot_product_attention(
+        q,
+        torch.cat([k_slots, k], dim=2),
+        torch.cat([v_slots, v], dim=2),
+        attn_mask=torch.cat([far, near & ~as_slot[:, None]], dim=1),
+        dropout_p=dropout,
+        scale=scale,
+    )

@@ -180,10 +180,15 @@ class _Step:
         return self.config.max_relative_position > 0 or self.kind == "compressed"
 
     @property
+    def scores(self) -> bool:
+        """Whether the scores of some queries are held: not where PyTorch has a kernel, which it has without dropout."""
+        return self.by_queries and (self.kind != "compressed" or self.config.attn_pdrop > 0)
+
+    @property
     def reach(self) -> int:
         """How many keys a row of scores has."""
         if self.kind == "compressed":
-            return self.window // self.config.attention_compression + self.config.attention_compression
+            return self.window // self.config.attention_compression + min(BLOCK, self.window)
         return min(self.config.attention_block, self.window) if self.kind == "local" else self.window
 
     @property
@@ -207,10 +212,12 @@ class _Step:
             inside += 2 * e * c
         if self.pairs:  # attention in float32 with its weights, their mask and what that leaves of them
             inside += (12 - 3 * e) * c + 12 * config.n_head * self.reach
-        if self.by_queries and self.window <= BLOCK:  # the weights, and what dropout leaves of them
-            inside += (2 if self.drops else 1) * e * config.n_head * self.reach
-        if self.kind == "compressed":  # keys and values as the convolutions read them, and what these make
-            inside += e * (2 * c + 2 * c // config.attention_compression)
+        if self.scores and self.window <= BLOCK:
+            inside += (2 if self.drops else 1) * e * config.n_head * self.reach  # the weights, and what dropout leaves
+        if self.kind == "compressed":
+            inside += e * (4 * c + 2 * c // config.attention_compression)  # what is filled up, read and compressed
+            if not self.scores:  # for some queries at a time, what they see: keys, values and a mask of float
+                inside += e * (2 * c + BLOCK) * (self.reach + BLOCK) // 2 // BLOCK
         return self.tokens * inside + self.copies
 
     @property
@@ -219,8 +226,9 @@ class _Step:
         config, c, e = self.config, self.config.n_embd, self.element
         feed_forward = (2 if self.inputs_only else 1) * e * config.inner + 6 * c
         attention = 4 * config.n_head * self.reach - 2 * e * config.inner - (e + 4) * c if self.pairs else 0
-        if self.by_queries:  # scores of some queries, moved and not, their softmax, each one's gradient
-            attention = 10 * e * config.n_head * min(self.window, BLOCK) * self.reach // self.window
+        if self.scores:  # of some queries, moved and not, their softmax, each one's gradient
+            number = 12 if self.kind == "compressed" else 10  # with their mask
+            attention = number * e * config.n_head * min(self.window, BLOCK) * self.reach // self.window
         return self.tokens * max(feed_forward, attention)
 
     @property
