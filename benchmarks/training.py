@@ -217,6 +217,10 @@ def trainer_times(shape: Shape, steps: int, precision: str) -> list[float]:
 
 def contestant(name: str, shape: Shape, threads: int) -> None:
     """Run one contestant in this process and print its seconds a step and its peak memory as JSON."""
+    if name.startswith("gpt2lab"):
+        from gpt2lab.train.waiting import wait_briefly
+
+        wait_briefly()
     import torch
 
     torch.set_num_threads(threads)

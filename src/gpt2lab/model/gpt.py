@@ -68,6 +68,19 @@ class Conv1D(nn.Module):
         return self.product(x, self.weight, self.bias)
 
 
+class Norm(nn.LayerNorm):
+    """Layer norm. `normalise` may compute it: training may put a way there, which returns None where it does not."""
+
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__(config.n_embd, eps=config.layer_norm_epsilon)
+        self.normalise: Callable[[Tensor], Tensor | None] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (…, C) to (…, C)."""
+        y = self.normalise(x) if self.normalise is not None else None
+        return super().forward(x) if y is None else y
+
+
 class Attention(nn.Module):
     """Causal multi-head self-attention.
 
@@ -186,22 +199,23 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """One layer: attention and feed-forward, each behind its layer norm and added to the residual stream.
 
-    `then` applies a norm or GELU and the product behind it: training may put a way there that keeps less.
+    `then` applies a norm or GELU and the product behind it, `join` adds to the residual stream: training may put ways
+    there that keep less or are faster.
     """
 
     def __init__(self, config: GPT2Config, layer: int) -> None:
         super().__init__()
-        self.ln_1 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.ln_1 = Norm(config)
         self.attn = Attention(config, layer)
-        self.ln_2 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.ln_2 = Norm(config)
         self.mlp = MLP(config)
         self.then: Callable[..., Tensor] = one_after_another
+        self.join: Callable[[Tensor, Tensor], Tensor] = torch.add
 
     def forward(self, x: Tensor, cache: KVCache | None, pieces: Pieces | None = None) -> Tensor:
         """Map (B, T, C) to (B, T, C)."""
-        x = x + self.attn(self.then(self.ln_1, self.attn.c_attn, x), cache, pieces)
-        out: Tensor = x + self.mlp(self.then(self.ln_2, self.mlp.c_fc, x), self.then)
-        return out
+        x = self.join(x, self.attn(self.then(self.ln_1, self.attn.c_attn, x), cache, pieces))
+        return self.join(x, self.mlp(self.then(self.ln_2, self.mlp.c_fc, x), self.then))
 
 
 class Transformer(nn.Module):

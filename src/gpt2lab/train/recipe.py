@@ -16,6 +16,9 @@ from gpt2lab.data import CorpusRecipe
 from gpt2lab.errors import ConfigError
 from gpt2lab.model.config import GPT2Config
 
+MODEL = "model"
+"""The folder of the finished model in a run's folder."""
+
 
 def _require(condition: bool, message: str) -> None:
     if not condition:

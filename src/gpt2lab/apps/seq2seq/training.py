@@ -17,6 +17,7 @@ from gpt2lab.checkpoint import Checkpoint, load
 from gpt2lab.checkpoint.extend import with_tokenizer
 from gpt2lab.errors import CheckpointError, ConfigError
 from gpt2lab.tokenizer import Tokenizer, train_tokenizer
+from gpt2lab.train.recipe import MODEL
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from gpt2lab.train.loop import Callback, Every, Trainer
     from gpt2lab.train.recipe import Recipe
     from gpt2lab.train.task import Task
-
-MODEL = "model"
-"""The folder in a run's folder that `gpt2lab seq2seq run` finds."""
 
 
 def trainer(
@@ -65,15 +63,9 @@ def trainer(
 
 def finish(run: Trainer) -> Path:
     """Train to the end and return the folder of the finished model. Ctrl-C leaves one too."""
-    try:
-        run.fit()
-    except KeyboardInterrupt:
-        if run.processes.is_main:
-            export_model(run)
-        raise
-    finally:
-        run.close()
-    return export_model(run) if run.processes.is_main else run.folder / MODEL
+    from gpt2lab.train.export import fit_and_export
+
+    return fit_and_export(run, lambda: export_model(run))
 
 
 def export_model(run: Trainer) -> Path:

@@ -23,9 +23,10 @@ from gpt2lab.config import from_dict, to_dict
 from gpt2lab.engine.loading import load_backend
 from gpt2lab.errors import CheckpointError, ConfigError
 from gpt2lab.files import read_json, write_json
+from gpt2lab.train.recipe import MODEL
 
-MODEL, ABOUT = "model", "transfer.json"
-"""The folder of the model in a run's folder, and what lies in it beside transformers' files."""
+ABOUT = "transfer.json"
+"""What lies in a model's folder beside transformers' files."""
 
 _SHAPES: dict[HeadKind, Shape] = {
     "classes": "classification", "value": "classification", "choice": "choice", "tags": "tags", "span": "span",
