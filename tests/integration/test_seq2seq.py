@@ -166,16 +166,17 @@ def test_other_pairs_are_another_run(data: Path, tmp_path: Path) -> None:
 
 def test_rows_of_several_pairs_and_long_attention_learn_by_heart(data: Path, tmp_path: Path, command: Command) -> None:
     pytest.importorskip("sacrebleu", reason="BLEU is sacrebleu's")
-    values = recipe(data, tmp_path / "run", packing=True, score_every=150, score_pairs=4, beams=2, target_tokens=20)
+    values = recipe(data, tmp_path / "run", packing=True, score_every=90, score_pairs=3, beams=2, target_tokens=20)
     values["model"] |= {"attention_layers": ["local", "compressed"], "attention_block": 8}
-    values["train"] |= {"steps": 150, "batch_size": 8}
+    values["train"] |= {"steps": 90, "batch_size": 4, "validate_every": 90}
     made = trained(values)
     config = load(made).config
     assert (config.attention_layers, config.attention_block) == (("local", "compressed"), 8)
     records = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
     assert [record["bleu"] for record in records if "bleu" in record] == [pytest.approx(100)]
-    done = command("seq2seq", "run", tmp_path / "run", data / "train.en.gz", "--threads", "1")
-    assert (done.code, done.out) == (0, "".join(f"{target}\n" for _, target in PAIRS))
+    sources = "".join(f"{source}\n" for source, _ in PAIRS[:6]).encode()
+    done = command("seq2seq", "run", tmp_path / "run", "-", "--beams", "1", "--threads", "1", stdin=sources)
+    assert (done.code, done.out) == (0, "".join(f"{target}\n" for _, target in PAIRS[:6]))
     refused = command("seq2seq", "run", tmp_path / "run", data / "train.en.gz", "--precision", "int8")
     assert refused.code == 2 and "precision = 'int8' is the native engine's" in refused.err
 
