@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +83,12 @@ def test_what_does_not_compute_them_says_so() -> None:
         NativeBackend(CONFIG, weights)
     with pytest.raises(RequestError, match="layers of local or compressed attention, of which there are no maps"):
         traced(TorchBackend(CONFIG, weights, device="cpu"), np.arange(5, dtype=np.int32))
+
+
+def test_a_model_of_full_attention_is_the_same_model_whatever_is_said_of_others() -> None:
+    plain = dataclasses.replace(CONFIG, attention_layers=())
+    one, same, other = (
+        NativeBackend(config, weights_of(config), threads=1).fingerprint()
+        for config in (plain, dataclasses.replace(plain, attention_block=3), dataclasses.replace(plain, n_head=4))
+    )
+    assert one == same != other

@@ -17,7 +17,7 @@ from gpt2lab.config import to_dict
 from gpt2lab.engine.params import SamplingParams
 from gpt2lab.engine.protocol import UNBOUNDED, Cache, Floats, Ids, TextSequence
 from gpt2lab.errors import ConfigError, nearest
-from gpt2lab.model.config import GPT2Config
+from gpt2lab.model.config import LONG_SETTINGS, GPT2Config
 
 Precision = Literal["auto", "fp32", "bf16", "int8", "int4"]
 Format = Literal["fp32", "bf16", "int8", "int4"]
@@ -140,7 +140,8 @@ class NativeBackend:
         """See `Backend.fingerprint`; equal for equal weights in equal precision, whoever packed them."""
         from hashlib import blake2b
 
-        about = (self.precision, self.cache_precision, _native.packing_version, sorted(to_dict(self.config).items()))
+        shape = {name: value for name, value in to_dict(self.config).items() if name not in LONG_SETTINGS}
+        about = (self.precision, self.cache_precision, _native.packing_version, sorted(shape.items()))
         digest = blake2b(repr(about).encode(), digest_size=16)
         digest.update(self._model.packed)
         return digest.hexdigest()

@@ -28,7 +28,8 @@ LONG_TYPE = "gpt2-long"
 ATTENTIONS = ("full", "local", "compressed")
 """What a layer's attention can be (model/long.py)."""
 
-_LONG = ("attention_layers", "attention_block", "attention_compression")
+LONG_SETTINGS = ("attention_layers", "attention_block", "attention_compression")
+"""What is said of such attention alone."""
 
 # Keys of transformers' config.json that change the forward pass in a way this project does not compute.
 _REFUSED: dict[str, tuple[Any, ...]] = {
@@ -226,7 +227,7 @@ class GPT2Config:
         if self.is_long:
             kind, architecture = LONG_TYPE, "GPT2LongLMHeadModel"
         else:
-            for name in _LONG:
+            for name in LONG_SETTINGS:
                 del values[name]
         return {
             "architectures": [architecture],
