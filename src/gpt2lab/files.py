@@ -27,7 +27,11 @@ def atomic_write(path: str | Path, mode: str = "wb", *, fsync: bool = False) -> 
 
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    except OSError as error:
+        error.filename = str(target)
+        raise
     temporary = Path(name)
     try:
         encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
@@ -40,7 +44,7 @@ def atomic_write(path: str | Path, mode: str = "wb", *, fsync: bool = False) -> 
         temporary.replace(target)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        _name(error, target)
+        _tell_target(error, temporary, target)
         raise
 
 
@@ -57,21 +61,29 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
     if target.exists() and not overwrite:
         raise DataError(f"{target} exists already; choose another name, remove it, or ask for it to be overwritten.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    except OSError as error:
+        error.filename = str(target)
+        raise
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
         put_folder(temporary, target)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        _name(error, target)
+        _tell_target(error, temporary, target)
         raise
 
 
-def _name(error: BaseException, target: Path) -> None:
-    """Have an error of the system say what was being written; a full disk does not."""
-    if isinstance(error, OSError) and error.filename is None:
-        error.filename = str(target)
+def _tell_target(error: BaseException, temporary: Path, target: Path) -> None:
+    """Have an error of the system name what was being written: a full disk names nothing, others the temporary."""
+    if not isinstance(error, OSError) or error.errno is None:  # a text alone, as NumPy raises it, would be lost
+        return
+    named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else target
+    if named.is_relative_to(temporary):
+        named = target / named.relative_to(temporary)
+    error.filename = str(named)
 
 
 def put_folder(complete: Path, target: Path) -> None:
