@@ -116,6 +116,7 @@ def generate(
 
     given = {"domain": domain, "date": date, "authors": authors, "title": title, "article": body, "summary": summary}
     articles = _given(file, given, body_file)
+    console.check_output(output)
     lm = loading.load_model(
         model, models_dir=models_dir, offline=offline, precision=precision, device=device, threads=threads
     )
@@ -230,6 +231,7 @@ def collect(
             "near_copies": near_copies, "val_share": val_share, "split_by": split_by, "skip_bad": skip_bad,
         },
     )  # fmt: skip
+    console.check_output(output)
     found = collected(inputs, options)
     with console.open_output(output) as out:
         out.writelines(to_lines(found.articles))

@@ -94,6 +94,7 @@ def bias(
         raise ConfigError(f"--resamples = {resamples} must be a whole number of at least 2.")
     if occupations is not None and winogender is None:
         raise ConfigError("--occupations goes with --winogender; give the sentences too.")
+    console.check_output(html)
     asked = _axes(template, groups, probes, axis, only_files=crows is not None or winogender is not None)
     settings = {"floor": floor, "resamples": resamples, "seed": seed, "n": n, "max_length": max_length}
     files = {"crows": crows, "winogender": winogender, "occupations": occupations}

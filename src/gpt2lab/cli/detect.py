@@ -109,7 +109,10 @@ def files(
         raise ConfigError(f"--fail-above = {fail_above} must be between 0 and 1.")
     if sum((as_json, gltr)) > 1:
         raise ConfigError("Give --json or --gltr, not both.")
+    if gltr and (html is not None or fail_above is not None):
+        raise ConfigError("--gltr writes GLTR's payload and nothing else; leave --html and --fail-above out.")
     given = list(_texts(texts))
+    console.check_output(html)
     options: Any = {
         "models_dir": models_dir, "offline": offline, "precision": precision, "device": device, "threads": threads,
     }  # fmt: skip

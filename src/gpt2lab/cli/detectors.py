@@ -247,6 +247,7 @@ def report(
     from gpt2lab.cli import console
     from gpt2lab.cli.progress import ProgressBar
 
+    console.check_output(svg)
     chosen = _split(pairs, hold_out_corpus, hold_out_generator, hold_out_share).held_out
     store = _store(
         model, measured, layout=layout, models_dir=models_dir, offline=offline, precision=precision, device=device,

@@ -74,6 +74,7 @@ def features(
     if similarity and (query or k):
         raise ConfigError("Give --similarity or --nearest, not both.")
     texts = _texts(file, whole=whole)
+    console.check_output(output)
     lm = loading.load_model(
         model, models_dir=models_dir, offline=offline, precision=precision, device=device, threads=threads
     )
@@ -138,17 +139,14 @@ def _write_vectors(vectors: Vectors, output: str | None) -> None:
         for row in vectors:
             console.write(console.to_json([round(float(x), 6) for x in row]) + "\n")
         return
-    from pathlib import Path
+    import io
 
     import numpy as np
 
-    from gpt2lab.files import atomic_write
-
-    target = Path(str(output)).expanduser()
-    if not target.parent.is_dir():
-        raise DataError(f"{target.parent} is no folder; make it first.")
-    with atomic_write(target) as f:
-        np.save(f, vectors, allow_pickle=False)
+    held = io.BytesIO()  # NumPy would not say why a disk did not take what it wrote itself
+    np.save(held, vectors, allow_pickle=False)
+    with console.open_output(output, "wb") as f:
+        f.write(held.getbuffer())
 
 
 def _similarity(vectors: Vectors, *, as_json: bool) -> str:

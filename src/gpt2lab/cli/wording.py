@@ -65,6 +65,8 @@ _PLAIN = (
     "host",
     "port",
     "cors",
+    "seconds",
+    "rate",
 )
 
 _FLAGS = {**_RENAMED, **{name: "--" + name.replace("_", "-") for name in _UNDERSCORED}}
