@@ -121,13 +121,29 @@ def sha256_of(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text in UTF-8; a byte order mark is passed over.
+
+    Whatever is wrong with the text is a `ValueError` that says so, also where Python's parser raises something else.
+    """
+    whole = text.decode("utf-8") if isinstance(text, bytes) else text
+    try:
+        return json.loads(whole.removeprefix("\ufeff"))
+    except json.JSONDecodeError:
+        raise
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except ValueError:  # the interpreter's bound on the digits of a number
+        raise ValueError("a number has too many digits") from None
+
+
 def read_json(path: str | Path) -> Any:
     """Read a UTF-8 JSON file; a missing or malformed one is a `DataError` that names the file and the place."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_json(Path(path).read_bytes())
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except ValueError as error:
         raise DataError(f"{path} is not valid JSON: {error}.") from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +13,7 @@ from typer.core import TyperGroup
 from gpt2lab.cli import options as o
 from gpt2lab.cli.app import SETTINGS, examples, new_app
 from gpt2lab.errors import ConfigError, DataError
+from gpt2lab.files import parse_json
 
 if TYPE_CHECKING:
     from gpt2lab.apps.detect.reading import Reader, Reading
@@ -220,8 +220,8 @@ def _lines(path: str, content: str) -> Iterator[tuple[str, str]]:
             continue
         where = f"{path}, line {number}"
         try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
+            value = parse_json(line)
+        except ValueError as error:
             raise DataError(f"{where} is not JSON: {error}.") from None
         text = value.get("text") if isinstance(value, dict) else value
         if not isinstance(text, str) or not text.strip():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
@@ -10,6 +9,7 @@ from typer import Argument, Option
 from gpt2lab.cli import options as o
 from gpt2lab.cli.app import examples
 from gpt2lab.errors import ConfigError, DataError
+from gpt2lab.files import parse_json
 
 if TYPE_CHECKING:
     from gpt2lab.lm.model import LanguageModel
@@ -114,8 +114,8 @@ def _texts(file: str, *, whole: bool) -> list[str]:
 
 def _json_text(line: str, where: str) -> str:
     try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
+        value = parse_json(line)
+    except ValueError as error:
         raise DataError(f"{where} is not JSON: {error}.") from None
     text = value.get("text") if isinstance(value, dict) else value
     if not isinstance(text, str) or not text:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typer import Argument, Option
 
 from gpt2lab.cli.app import SETTINGS, examples, new_app
 from gpt2lab.errors import ConfigError, DataError
+from gpt2lab.files import parse_json
 
 if TYPE_CHECKING:
     from gpt2lab.tokenizer import Tokenizer
@@ -158,15 +158,15 @@ def decode(
 def parse_ids(text: str) -> list[int]:
     """Return the token ids that a text lists. Raises `DataError` naming what is no id."""
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
+        value = parse_json(text)
+    except ValueError:
         value = [part for part in re.split(r"[\s,]+", text.strip().removeprefix("[").removesuffix("]")) if part]
     if isinstance(value, dict):
         value = value.get("ids")
     listed = value if isinstance(value, list) else [value]
     ids = []
     for part in listed:
-        if isinstance(part, bool) or not re.fullmatch(r"\d+", str(part)):
+        if isinstance(part, bool) or not re.fullmatch(r"\d{1,18}", str(part)):
             raise DataError(f"{part!r} is no token id; ids are whole numbers such as 464.")
         ids.append(int(part))
     return ids

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 from gpt2lab.apps.transfer.settings import Format
 from gpt2lab.data.fields import Fields
 from gpt2lab.errors import DataError, nearest
+from gpt2lab.files import parse_json
 
 _SUFFIXES: dict[str, Format] = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl"}
 
@@ -85,9 +85,9 @@ def _objects(text: str, name: str) -> Iterator[Row]:
             continue
         place = f"{name}, line {number}"
         try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{place} is not JSON: {error.msg}.") from None
+            value = parse_json(line)
+        except ValueError as error:
+            raise DataError(f"{place} is not JSON: {error}.") from None
         if not isinstance(value, dict):
             raise DataError(f"{place} is not a JSON object with named values.")
         yield Row(place, value)
