@@ -48,15 +48,18 @@ class Row(NamedTuple):
 def read_table(path: str | Path, *, kind: Format | None = None, header: bool = True) -> list[Row]:
     """Return the rows of a file; see `rows_of`. Raises `DataError` for one that is missing, foreign or empty."""
     place = Path(path)
-    kind = kind or _SUFFIXES.get(place.suffix.lower())
-    if kind is None:
-        raise DataError(f"{place} says by its name of no format; call it .tsv, .csv or .jsonl, or set task.format.")
     try:
         data = place.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{place} does not exist; task.folder says where the files lie.") from None
+        raise DataError(f"{place} does not exist.") from None
     except IsADirectoryError:
         raise DataError(f"{place} is a folder; a file is needed.") from None
+    kind = kind or _SUFFIXES.get(place.suffix.lower())
+    if kind is None:
+        raise DataError(
+            f"{place} says by its name of no format; call it .tsv, .csv or .jsonl, or name the format (--format, in a "
+            "recipe task.format)."
+        )
     return rows_of(data, str(place), kind=kind, header=header)
 
 
