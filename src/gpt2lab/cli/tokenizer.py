@@ -78,7 +78,7 @@ def train(
 
     if Path(out).is_dir() and not overwrite and Tokenizer.find(out) is not None:
         raise DataError(f"{out} holds a vocabulary already; choose another folder or add --overwrite.")
-    texts: Any = _read_all(files) if console.STDIN in files else files
+    texts: Any = _texts(files)
     learnt = train_tokenizer(
         texts, vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=(END_OF_TEXT, *(special_token or ()))
     )
@@ -185,8 +185,19 @@ def load_tokenizer(source: str) -> Tokenizer:
     return model.tokenizer
 
 
-def _read_all(files: list[str]) -> Iterator[str]:
+def _texts(files: list[str]) -> list[str] | Iterator[str]:
+    """Return what a vocabulary is learnt from: files that can be read, or texts where stdin is among them."""
     from gpt2lab.cli import console
 
+    if console.STDIN in files:
+        texts = [console.read_text(file) for file in files]
+        if not any(texts):
+            raise DataError("There is no text to learn from.")
+        return iter(texts)
+    size = 0
     for file in files:
-        yield console.read_text(file)
+        with Path(file).open("rb") as f:
+            size += len(f.read(1))
+    if not size:
+        raise DataError(f"{', '.join(files)}: there is no text to learn from.")
+    return files
