@@ -88,8 +88,6 @@ def generate(
 
     if primer is not None and primer_pitches is not None:
         raise ConfigError("Give --primer or --primer-pitches, not both.")
-    if nsamples < 1:
-        raise ConfigError(f"--nsamples = {nsamples} must be a whole number of at least 1.")
     music_files.check_outputs(out, nsamples, instrument=instrument, rate=rate, soundfont=soundfont)
     wish = Wish(seconds=seconds, may_end=may_end)
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}

@@ -38,8 +38,11 @@ def test_version(command) -> None:
             ["generate", "--lenght", "3"],
             "Unknown option '--lenght'. Did you mean '--length'? See gpt2lab generate --help.",
         ),
-        (["generate", "--length", "x"], "--length = 'x' is not possible: "),
-        (["generate", "--top_p=x"], "--top-p = 'x' is not possible: "),
+        (["generate", "--length", "x"], "--length = 'x' is not a whole number. See gpt2lab generate --help."),
+        (["interactive", "-n", "0"], "--nsamples = 0 must be a whole number of at least 1. See gpt2lab interactive"),
+        (["translate", "--length", "x"], "--length = 'x' is not a whole number. See gpt2lab translate"),
+        (["answer", "x", "--shots", "9"], "--shots = 9 must be a whole number from 0 to 8. See gpt2lab answer"),
+        (["generate", "--top_p=x"], "--top-p = 'x' is not a number. See"),
         (
             ["generate", "a", "b"],
             "'b' is one argument too many; put a text of several words in quotes. See gpt2lab generate",
