@@ -20,6 +20,7 @@ from gpt2lab.errors import DataError
 def atomic_write(path: str | Path, mode: str = "wb", *, fsync: bool = False) -> Iterator[IO[Any]]:
     """Open a temporary file beside `path` for writing ("wb" or "w", UTF-8) and rename it to `path` on success.
 
+    Half a pair of surrogates, which JSON can hold and UTF-8 cannot, is written as JSON escapes it (\\ud800).
     With `fsync`, the bytes are on the disk before the rename. On any exception the temporary file is removed and
     `path` is left as it was.
     """
@@ -34,8 +35,8 @@ def atomic_write(path: str | Path, mode: str = "wb", *, fsync: bool = False) -> 
         raise
     temporary = Path(name)
     try:
-        encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
-        with os.fdopen(descriptor, mode, encoding=encoding, newline=newline) as f:
+        encoding, errors, newline = (None, None, None) if "b" in mode else ("utf-8", "backslashreplace", "")
+        with os.fdopen(descriptor, mode, encoding=encoding, errors=errors, newline=newline) as f:
             yield f
             f.flush()
             if fsync:

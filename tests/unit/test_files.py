@@ -114,6 +114,11 @@ def test_json_and_hashes(tmp_path: Path) -> None:
         read_json(tmp_path / "none.json")
 
 
+def test_half_a_pair_of_surrogates_survives(tmp_path: Path) -> None:
+    write_json(tmp_path / "v.json", {"a": "x\ud800字"})
+    assert read_json(tmp_path / "v.json") == {"a": "x\ud800字"}
+
+
 def test_the_cache_folder_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPT2LAB_CACHE", str(tmp_path))
     assert cache_folder() == tmp_path

@@ -222,6 +222,7 @@ def collect(
     from gpt2lab.apps.articles.collect import CollectOptions, to_lines
     from gpt2lab.apps.articles.collect import collect as collected
     from gpt2lab.cli import console
+    from gpt2lab.cli.progress import ProgressBar
     from gpt2lab.config import from_dict
 
     options = from_dict(
@@ -232,7 +233,11 @@ def collect(
         },
     )  # fmt: skip
     console.check_output(output)
-    found = collected(inputs, options)
+    with ProgressBar("reading", unit="texts") as bar:
+        found = collected(inputs, options, progress=lambda count: bar.update(count, None))
+    if not found.articles:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in found.left_out.items())
+        raise DataError(f"There is no article to keep{f' ({reasons})' if reasons else ''}; nothing is written.")
     with console.open_output(output) as out:
         out.writelines(to_lines(found.articles))
     held_out = sum(a.split == "val" for a in found.articles)
@@ -343,6 +348,8 @@ def _given(file: str | None, texts: dict[str, str | None], body_file: str | None
         if texts["article"] is not None:
             raise ConfigError("Give the body by --article or by --article-file, not both.")
         texts = {**texts, "article": console.read_text(body_file)}
+        if not texts["article"]:
+            raise DataError(f"{console.named(body_file)} is empty; there is no body in it.")
     fields = {name: text for name, text in texts.items() if text}
     if file is None:
         try:
@@ -351,7 +358,9 @@ def _given(file: str | None, texts: dict[str, str | None], body_file: str | None
             raise ConfigError(f"--date = {fields['date']!r} has no such month; write MM-DD-YYYY or in words.") from None
     if fields:
         raise ConfigError("Give articles in a file, or one by options, not both.")
-    return list(_read(file))
+    if not (found := list(_read(file))):
+        raise DataError(f"{console.named(file)} holds no article; write a JSON object with its fields on each line.")
+    return found
 
 
 def _write(made: list[tuple[Article, list[list[Written]]]], output: str | None, *, as_text: bool) -> None:

@@ -84,8 +84,12 @@ def read_text(source: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        name = "Standard input" if source == STDIN else source
-        raise DataError(f"{name} is not UTF-8 text: {error.reason} at byte {error.start}.") from None
+        raise DataError(f"{named(source)} is not UTF-8 text: {error.reason} at byte {error.start}.") from None
+
+
+def named(source: str) -> str:
+    """Return what a file, or stdin for "-", is called at the beginning of a sentence."""
+    return "Standard input" if source == STDIN else source
 
 
 def read_bytes(source: str) -> bytes:

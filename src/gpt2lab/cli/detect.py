@@ -112,6 +112,10 @@ def files(
     if gltr and (html is not None or fail_above is not None):
         raise ConfigError("--gltr writes GLTR's payload and nothing else; leave --html and --fail-above out.")
     given = list(_texts(texts))
+    if not given:
+        raise DataError(
+            f"{', '.join(map(console.named, texts))} hold{'s' if len(texts) == 1 else ''} no text to judge."
+        )
     console.check_output(html)
     options: Any = {
         "models_dir": models_dir, "offline": offline, "precision": precision, "device": device, "threads": threads,
@@ -208,9 +212,7 @@ def _texts(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield from _lines(path, text)
             continue
         if not text.strip():
-            raise DataError(
-                f"{'Standard input' if path == console.STDIN else path} is empty; there is no text to judge."
-            )
+            raise DataError(f"{console.named(path)} is empty; there is no text to judge.")
         yield ("standard input" if path == console.STDIN else path), text
 
 

@@ -101,10 +101,9 @@ def _texts(file: str, *, whole: bool) -> list[str]:
     from gpt2lab.cli import console
 
     text = console.read_text(file)
-    name = "Standard input" if file == console.STDIN else file
     found = [text] if whole else [line for line in text.split("\n") if line.strip()]
     if not text.strip() or not found:
-        raise DataError(f"{name} is empty; there is no text to turn into a vector.")
+        raise DataError(f"{console.named(file)} is empty; there is no text to turn into a vector.")
     if whole or not file.endswith(".jsonl"):
         return found
     return [

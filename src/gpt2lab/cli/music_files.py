@@ -49,9 +49,8 @@ def read_notes(path: str, *, on_grid: bool = False) -> Notes:
     """Return the notes of a MIDI file, or of stdin for "-"; `on_grid`, a sixteenth of its beat is a row of the grid."""
     from gpt2lab.apps.music import chorales, midi
 
-    name = "Standard input" if path == console.STDIN else path
     beat = 4 * chorales.SECONDS_PER_ROW if on_grid else None
-    return midi.read(console.read_bytes(path), name, seconds_per_beat=beat).notes
+    return midi.read(console.read_bytes(path), console.named(path), seconds_per_beat=beat).notes
 
 
 def rendered(notes: Notes, path: str, *, instrument: str, rate: int, soundfont: str | None) -> bytes:

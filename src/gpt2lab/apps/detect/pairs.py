@@ -138,11 +138,12 @@ class Split:
 def split(
     pairs: Sequence[Pair], corpora: Sequence[str] = (), generators: Sequence[str] = (), share: float = 0.5
 ) -> Split:
-    """Hold out every pair of the named corpora or generators, and besides `share` of all documents.
+    """Learn from no pair of the named corpora or generators, nor of `share` of all documents; judge on those corpora
+    and that share.
 
-    No document of a pair that is held out is learnt from, so that a human text that stands beside several generators is
-    unknown too. Which documents are held out follows from their names. Raises `DataError` for names that no pair has
-    and where nothing is left on either side.
+    A named generator's pairs elsewhere are left out altogether: their human texts may be learnt beside other
+    generators, so to judge on them would be to judge on what is known. Which documents are held out follows from their
+    names. Raises `DataError` for names that no pair has and where nothing is left to learn from.
     """
     for kind, wanted in (("corpus", corpora), ("generator", generators)):
         there = sorted({getattr(pair, kind) for pair in pairs})
@@ -156,6 +157,6 @@ def split(
             held_out.append(pair)
         elif pair.generator not in generators:
             train.append(pair)
-    if not train or not held_out:
-        raise DataError("Nothing is left to learn from or to judge on; hold out less, or more.")
+    if not train:
+        raise DataError("Nothing is left to learn from; hold out less.")
     return Split(tuple(train), tuple(held_out))

@@ -114,10 +114,16 @@ def test_no_document_is_on_both_sides_and_what_is_held_out_is_not_learnt() -> No
     assert found == split(made(60), corpora=["a"], generators=["x"], share=0.5)
 
 
+def test_a_generator_alone_can_be_held_out_of_the_learning() -> None:
+    found = split(made(60), generators=["x"], share=0.0)
+    assert {p.generator for p in found.train} == {"y"}
+    assert found.held_out == ()
+
+
 def test_what_cannot_be_split_is_one_sentence() -> None:
     with pytest.raises(DataError, match="No pair has the generator 'z'; there are: x, y"):
         split(made(3), generators=["z"])
-    with pytest.raises(DataError, match="Nothing is left to learn from or to judge on"):
+    with pytest.raises(DataError, match="Nothing is left to learn from"):
         split(made(3), corpora=["a", "b"])
 
 
