@@ -198,6 +198,7 @@ def test_a_report(command: Command, tune: Path, songs: Path, performer_folder: P
     [
         (("train",), "Give a recipe, or a run to go on with"),
         (("train", "--midi", "x", "--resume", "y"), "--midi begins a new run"),
+        (("train", RECIPES[0], "--set", "data=none"), "none holds no music to learn; encode some into it with --midi"),
         (("decode", "NOTE_ON_60", "NOTE_UP_7", "--out", "x.mid"), "'NOTE_UP_7' is not a word of this vocabulary"),
         (("decode", "389", "--out", "x.mid"), "389 is no id of the vocabulary 'performance': 0 to 388"),
         (("encode", "nothing.mid"), "nothing.mid does not exist"),

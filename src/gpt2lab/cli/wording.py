@@ -72,7 +72,8 @@ _PLAIN = (
 _FLAGS = {**_RENAMED, **{name: "--" + name.replace("_", "-") for name in _UNDERSCORED}}
 _ANYWHERE = re.compile(r"(?<![.\w-])(" + "|".join(sorted(_FLAGS, key=len, reverse=True)) + r")\b")
 _BEHIND_WITH = re.compile(r"\bwith (column|template|kind|tokenizer|decontaminate)\b")
-_BEFORE_VALUE = re.compile(r"(?<![.\w-])(" + "|".join(_PLAIN) + r")(?= = | is \d)")
+# a value in double quotes is TOML to be written, not a value that was given
+_BEFORE_VALUE = re.compile(r"(?<![.\w-])(" + "|".join(_PLAIN) + r")(?= = (?!\")| is \d)")
 
 
 def with_flags(message: str) -> str:
