@@ -383,6 +383,9 @@ def test_train_and_losses(random_model: Path, tmp_path: Path, command) -> None:
     assert code == 2 and "has no article with the split 'val'." in err
     code, _, err = command("article", "train", source, "-m", random_model, "--steps", "0")
     assert code == 2 and "--steps = 0 must be at least 1." in err
+    for option, value in (("--threads", "0"), ("--learning-rate", "inf"), ("--learning-rate", "nan")):
+        code, _, err = command("article", "train", source, "-m", random_model, option, value)
+        assert code == 2 and f"{option} = {value} must be " in err and err.count("\n") == 1
 
 
 def test_collect(tmp_path: Path, command) -> None:

@@ -266,6 +266,12 @@ def test_the_baseline_and_the_discriminator_are_detectors_too(
         (("build", "essay.txt", "--out", "p", "--prompt-tokens", "0"), "--prompt-tokens = 0 must be a whole number"),
         (("build", "bytes", "--out", "p"), "bytes is not UTF-8 text: invalid start byte at byte 0."),
         (("train", "bytes", "--out", "d"), "bytes, line 1 is not UTF-8 text: invalid start byte at its byte 0."),
+        (("train", "pairs.jsonl", "--out", "d", "--strength", "nan"), "--strength = nan must be positive."),
+        (
+            ("train", "pairs.jsonl", "--out", "d", "--kind", "discriminator", "--epochs", "nan"),
+            "--epochs = nan must be",
+        ),
+        (("train", "pairs.jsonl", "--out", "d", "--kind", "discriminator", "--threads", "0"), "--threads = 0 must be"),
         (("report", "pairs.jsonl", "--hold-out-generator", "x"), "Nothing is held out to judge on"),
     ],
 )

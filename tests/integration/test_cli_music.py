@@ -224,6 +224,7 @@ def test_mistakes_are_one_sentence(arguments: tuple[str, ...], message: str, com
         (("--out", "folder.mid"), "folder.mid is a folder"),
         (("--out", "text.txt"), "text.txt ends in none of"),
         (("--out", "x.mid", "--out", "text.txt/x.mid"), "text.txt is not a folder"),
+        (("--out", "x.mid", "--primer-seconds", "nan"), "--primer-seconds = nan must be positive"),
         (("--out", "-", "--nsamples", "2"), "2 pieces do not go into one stream"),
         (("--out", "x.wav", "--rate", "1"), "--rate = 1 must be from 8000"),
         (("--out", "x.wav", "--instrument", "flute"), "Unknown instrument 'flute'"),

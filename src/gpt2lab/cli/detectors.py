@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -146,7 +147,7 @@ def train(
     """
     from gpt2lab.cli import console
 
-    if strength <= 0:
+    if not 0 < strength < math.inf:
         raise ConfigError(f"--strength = {strength} must be positive.")
     if kind not in KINDS:
         raise ConfigError(f"--kind = {kind!r} is not one of {', '.join(KINDS)}.{nearest(kind, KINDS)}")

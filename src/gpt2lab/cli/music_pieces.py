@@ -88,6 +88,8 @@ def generate(
 
     if primer is not None and primer_pitches is not None:
         raise ConfigError("Give --primer or --primer-pitches, not both.")
+    if not primer_seconds > 0:
+        raise ConfigError(f"--primer-seconds = {primer_seconds} must be positive.")
     music_files.check_outputs(out, nsamples, instrument=instrument, rate=rate, soundfont=soundfont)
     wish = Wish(seconds=seconds, may_end=may_end)
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}

@@ -39,6 +39,12 @@ def test_version(command) -> None:
             "Unknown option '--lenght'. Did you mean '--length'? See gpt2lab generate --help.",
         ),
         (["generate", "--length", "x"], "--length = 'x' is not a whole number. See gpt2lab generate --help."),
+        (["bias", "--seed", "-1"], "--seed = -1 must be a whole number of at least 0. See gpt2lab bias --help."),
+        (["models", "--masks", "causal", "--seed", "-1"], "--seed = -1 must be a whole number of at least 0."),
+        (
+            ["article", "train", "x", "--seed", "9223372036854775808"],
+            "--seed = 9223372036854775808 must be a whole number from 0 to 9223372036854775807.",
+        ),
         (["interactive", "-n", "0"], "--nsamples = 0 must be a whole number of at least 1. See gpt2lab interactive"),
         (["translate", "--length", "x"], "--length = 'x' is not a whole number. See gpt2lab translate"),
         (["answer", "x", "--shots", "9"], "--shots = 9 must be a whole number from 0 to 8. See gpt2lab answer"),
