@@ -20,6 +20,7 @@ from gpt2lab.errors import DataError
 def atomic_write(path: str | Path, mode: str = "wb", *, fsync: bool = False) -> Iterator[IO[Any]]:
     """Open a temporary file beside `path` for writing ("wb" or "w", UTF-8) and rename it to `path` on success.
 
+    Half a pair of surrogates, which JSON can hold and UTF-8 cannot, is written as JSON escapes it (\\ud800).
     With `fsync`, the bytes are on the disk before the rename. On any exception the temporary file is removed and
     `path` is left as it was.
     """
@@ -27,11 +28,15 @@ def atomic_write(path: str | Path, mode: str = "wb", *, fsync: bool = False) -> 
 
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    except OSError as error:
+        error.filename = str(target)
+        raise
     temporary = Path(name)
     try:
-        encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
-        with os.fdopen(descriptor, mode, encoding=encoding, newline=newline) as f:
+        encoding, errors, newline = (None, None, None) if "b" in mode else ("utf-8", "backslashreplace", "")
+        with os.fdopen(descriptor, mode, encoding=encoding, errors=errors, newline=newline) as f:
             yield f
             f.flush()
             if fsync:
@@ -40,7 +45,7 @@ def atomic_write(path: str | Path, mode: str = "wb", *, fsync: bool = False) -> 
         temporary.replace(target)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        _name(error, target)
+        _tell_target(error, temporary, target)
         raise
 
 
@@ -57,21 +62,29 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
     if target.exists() and not overwrite:
         raise DataError(f"{target} exists already; choose another name, remove it, or ask for it to be overwritten.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    except OSError as error:
+        error.filename = str(target)
+        raise
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
         put_folder(temporary, target)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        _name(error, target)
+        _tell_target(error, temporary, target)
         raise
 
 
-def _name(error: BaseException, target: Path) -> None:
-    """Have an error of the system say what was being written; a full disk does not."""
-    if isinstance(error, OSError) and error.filename is None:
-        error.filename = str(target)
+def _tell_target(error: BaseException, temporary: Path, target: Path) -> None:
+    """Have an error of the system name what was being written: a full disk names nothing, others the temporary."""
+    if not isinstance(error, OSError) or error.errno is None:  # a text alone, as NumPy raises it, would be lost
+        return
+    named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else target
+    if named.is_relative_to(temporary):
+        named = target / named.relative_to(temporary)
+    error.filename = str(named)
 
 
 def put_folder(complete: Path, target: Path) -> None:
@@ -109,13 +122,29 @@ def sha256_of(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text in UTF-8; a byte order mark is passed over.
+
+    Whatever is wrong with the text is a `ValueError` that says so, also where Python's parser raises something else.
+    """
+    whole = text.decode("utf-8") if isinstance(text, bytes) else text
+    try:
+        return json.loads(whole.removeprefix("\ufeff"))
+    except json.JSONDecodeError:
+        raise
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except ValueError:  # the interpreter's bound on the digits of a number
+        raise ValueError("a number has too many digits") from None
+
+
 def read_json(path: str | Path) -> Any:
     """Read a UTF-8 JSON file; a missing or malformed one is a `DataError` that names the file and the place."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_json(Path(path).read_bytes())
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except ValueError as error:
         raise DataError(f"{path} is not valid JSON: {error}.") from None
 
 

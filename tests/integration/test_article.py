@@ -333,6 +333,9 @@ def test_one_article_by_options(article_model: Path, tmp_path: Path, command) ->
         (("--article", "x", "--article-file", "y"), "Give the body by --article or by --article-file, not both."),
         (("--date", "13-45-2019",), "--date = '13-45-2019' has no such month; write MM-DD-YYYY or in words."),
         (("nothing.jsonl",), "nothing.jsonl does not exist."),
+        (("/dev/null",), "/dev/null holds no article; write a JSON object with its fields on each line."),
+        (("--article-file", "/dev/null"), "/dev/null is empty; there is no body in it."),
+        (("--nsamples", "0"), "--nsamples = 0 must be a whole number of at least 1."),
         (("nothing.jsonl", "--title", "x"), "Give articles in a file, or one by options, not both."),
         (("--length", "0"), "--length = 0 must be"),
     ],
@@ -380,6 +383,9 @@ def test_train_and_losses(random_model: Path, tmp_path: Path, command) -> None:
     assert code == 2 and "has no article with the split 'val'." in err
     code, _, err = command("article", "train", source, "-m", random_model, "--steps", "0")
     assert code == 2 and "--steps = 0 must be at least 1." in err
+    for option, value in (("--threads", "0"), ("--learning-rate", "inf"), ("--learning-rate", "nan")):
+        code, _, err = command("article", "train", source, "-m", random_model, option, value)
+        assert code == 2 and f"{option} = {value} must be " in err and err.count("\n") == 1
 
 
 def test_collect(tmp_path: Path, command) -> None:
@@ -389,8 +395,21 @@ def test_collect(tmp_path: Path, command) -> None:
     code, out, err = command("article", "collect", source, "--val-share", "0")
     assert (code, err) == (0, "5 articles, 0 of them val\nleft out, same beginning: 1\n")
     assert [json.loads(line)["title"] for line in out.splitlines()] == [r["title"] for r in records]
+    kept = tmp_path / "out.jsonl"
+    kept.write_text("before", encoding="utf-8")
+    code, _, err = command("article", "collect", source, "--min-text", "10000", "--output", kept)
+    assert (code, err) == (2, "gpt2lab: There is no article to keep (short text: 6); nothing is written.\n")
+    assert kept.read_text(encoding="utf-8") == "before"
     code, _, err = command("article", "collect", source, "--min-text", "-1")
     assert code == 2 and "--min-text = -1 must not be negative" in err
+
+
+def test_half_a_pair_of_surrogates_is_written_as_it_was_read(tmp_path: Path, command) -> None:
+    record = {"title": "t", "domain": "a.example", "text": "words of a story " * 20, "note": "\ud800字"}
+    (tmp_path / "in.jsonl").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    assert command("article", "collect", tmp_path / "in.jsonl", "-o", tmp_path / "out.jsonl").code == 0
+    (line,) = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["note"] == "\ud800字"
 
 
 def test_the_tokens_have_the_names_of_grovers() -> None:

@@ -77,6 +77,8 @@ def test_choose(random_model: Path, command) -> None:
         (("translate",), "There is no sentence; give it as an argument or pipe it in, one on each line."),
         (("answer", "x", "--turn", "a"), "--turn 'a' is no turn; write \"question = answer\"."),
         (("answer", "x", "--turn", "a = b"), "Questions asked before need the text that they are about."),
+        (("answer", "x", "--text-file", "/dev/null"), "/dev/null is empty; there is nothing to ask about."),
+        (("choose", "a", "b", "c"), "'b' becomes one token with the end of 'a', so nothing is left to measure; begin"),
         (("choose", "x", "a"), "There is nothing to choose from 1 option(s); give at least two."),
         (("choose", "x", "a", "b", "--rule", "most"), "--rule = 'most' is not one of"),
         (("summarize", "nothing.txt"), "nothing.txt does not exist."),

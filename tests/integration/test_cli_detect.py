@@ -255,3 +255,37 @@ def test_the_baseline_and_the_discriminator_are_detectors_too(
     code, _, err = command("detect", "train", pairs_from_tiny, "--kind", "tfidx", "--out", words)
     assert code == 2
     assert "--kind = 'tfidx' is not one of features, tfidf, discriminator. Did you mean 'tfidf'?" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("blank.jsonl",), "blank.jsonl holds no text to judge."),
+        (("essay.txt", "--gltr", "--html", "x"), "--gltr writes GLTR's payload and nothing else"),
+        (("build", "essay.txt", "--out", "p", "--limit", "0"), "--limit = 0 must be a whole number of at least 1."),
+        (("build", "essay.txt", "--out", "p", "--prompt-tokens", "0"), "--prompt-tokens = 0 must be a whole number"),
+        (("build", "bytes", "--out", "p"), "bytes is not UTF-8 text: invalid start byte at byte 0."),
+        (("train", "bytes", "--out", "d"), "bytes, line 1 is not UTF-8 text: invalid start byte at its byte 0."),
+        (("train", "pairs.jsonl", "--out", "d", "--strength", "nan"), "--strength = nan must be positive."),
+        (
+            ("train", "pairs.jsonl", "--out", "d", "--kind", "discriminator", "--epochs", "nan"),
+            "--epochs = nan must be",
+        ),
+        (("train", "pairs.jsonl", "--out", "d", "--kind", "discriminator", "--threads", "0"), "--threads = 0 must be"),
+        (("report", "pairs.jsonl", "--hold-out-generator", "x"), "Nothing is held out to judge on"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    arguments: tuple[str, ...], message: str, command, essay: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("blank.jsonl").write_text("\n\n", encoding="utf-8")
+    Path("bytes").write_bytes(b"\xff")
+    pairs = ({"human": "one", "machine": "two", "set": f"corpus_{generator}"} for generator in "xy")
+    Path("pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    done = command("detect", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+    assert len(done.err.splitlines()) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == before

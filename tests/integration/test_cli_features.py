@@ -59,7 +59,7 @@ def test_neighbours_and_cosines(random_model: Path, texts: Path, command) -> Non
         (("--dimensions", "2"), "--dimensions chooses among white directions: give --whiten too."),
         (("--similarity", "--nearest", "2"), "Give --similarity or --nearest, not both."),
         (("--layer", "9"), "--layer = 9 must be a whole number from -3 to 2."),
-        (("-o", "nowhere/v.npy"), "nowhere is no folder; make it first."),
+        (("-o", "nowhere/v.npy"), "nowhere does not exist."),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, tuple) else "",
 )

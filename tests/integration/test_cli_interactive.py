@@ -84,7 +84,7 @@ def test_a_mistake_in_one_prompt_does_not_end_the_loop(talk) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--nsamples", "0"], "--nsamples = 0 must be a whole number of at least 1."),
+        (["--nsamples", "0"], "--nsamples = 0 must be a whole number of at least 1. See gpt2lab interactive --help."),
         (["--top-k", "-1"], "--top-k = -1 must be a whole number of at least 0."),
         (["--length", "65", "--strict-window"], "Can't get samples longer than window size: 64"),
     ],

@@ -198,13 +198,15 @@ def test_a_report(command: Command, tune: Path, songs: Path, performer_folder: P
     [
         (("train",), "Give a recipe, or a run to go on with"),
         (("train", "--midi", "x", "--resume", "y"), "--midi begins a new run"),
+        (("train", RECIPES[0], "--set", "data=none"), "none holds no music to learn; encode some into it with --midi"),
         (("decode", "NOTE_ON_60", "NOTE_UP_7", "--out", "x.mid"), "'NOTE_UP_7' is not a word of this vocabulary"),
         (("decode", "389", "--out", "x.mid"), "389 is no id of the vocabulary 'performance': 0 to 388"),
         (("encode", "nothing.mid"), "nothing.mid does not exist"),
         (("encode", "x.mid", "--vocabulary", "notes"), "Unknown vocabulary of music 'notes'"),
         (("render", "x.mid", "--out", "x.mp3"), "x.mp3 ends in none of .mid, .midi, .wav"),
         (("generate", "--model", "x", "--out", "x.mid", "--primer", "a", "--primer-pitches", "60"), "not both"),
-        (("generate", "--model", "x", "--out", "x.mid", "--seconds", "0"), "seconds = 0.0 must be above 0"),
+        (("generate", "--model", "x", "--out", "x.mid", "--seconds", "0"), "--seconds = 0.0 must be above 0"),
+        (("generate", "--model", "x", "--out", "x.mid", "--nsamples", "0"), "--nsamples = 0 must be a whole number"),
         (("generate", "--model", "tiny", "--out", "x.mid", "--seed", "1"), "This is no model of music"),
     ],
 )
@@ -213,6 +215,46 @@ def test_mistakes_are_one_sentence(arguments: tuple[str, ...], message: str, com
     assert done.code == 2
     assert message in done.err
     assert len(done.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--out", "none/x.mid"), "none does not exist"),
+        (("--out", "folder.mid"), "folder.mid is a folder"),
+        (("--out", "text.txt"), "text.txt ends in none of"),
+        (("--out", "x.mid", "--out", "text.txt/x.mid"), "text.txt is not a folder"),
+        (("--out", "x.mid", "--primer-seconds", "nan"), "--primer-seconds = nan must be positive"),
+        (("--out", "-", "--nsamples", "2"), "2 pieces do not go into one stream"),
+        (("--out", "x.wav", "--rate", "1"), "--rate = 1 must be from 8000"),
+        (("--out", "x.wav", "--instrument", "flute"), "Unknown instrument 'flute'"),
+        (("--out", "x.wav", "--soundfont", "none.sf2"), "oundFont"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_anything_is_composed(
+    arguments: tuple[str, ...], message: str, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder.mid").mkdir()
+    Path("text.txt").write_text("no music")
+    done = command("music", "generate", "--model", "not even looked for", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+    assert len(done.err.strip().splitlines()) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.mid", "text.txt"]
+
+
+def test_a_primer_is_a_file_and_a_melody_one_where_there_is_one(
+    command: Command, tune: Path, performer_folder: Path, tmp_path: Path
+) -> None:
+    song = tune.rename(tmp_path / "song")
+    base = ("music", "generate", "-m", performer_folder, "--seconds", "2", "--seed", "1", "--out", tmp_path / "n.mid")
+    for option in ("--primer", "--melody"):
+        assert command(*base, option, song).code == 0
+        assert {n.pitch for n in TUNE} <= {n.pitch for n in midi.read((tmp_path / "n.mid").read_bytes()).notes}
+    for given in ("[60, -2, 62]", str(tmp_path / "none.mid")):
+        done = command(*base, "--primer", given)
+        assert (done.code, f"{given} does not exist" in done.err) == (2, True)
 
 
 def test_a_recipe_of_music_is_not_trained_as_text(command: Command) -> None:

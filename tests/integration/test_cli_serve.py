@@ -91,3 +91,11 @@ def test_mistakes(command, arguments: tuple[str, ...], message: str) -> None:
     assert (done.code, done.out) == (2, "")
     assert message in done.err
     assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("size", ["nan", "inf", "-1"])
+def test_memory_is_a_number_of_gigabytes(size: str, command) -> None:
+    for option in ("--memory", "--prefix-memory"):
+        done = command("serve", "--port", "0", option, size)
+        assert (done.code, done.out) == (2, "")
+        assert done.err == f"gpt2lab: {option} = {float(size)} must be a number of gigabytes.\n"

@@ -284,7 +284,10 @@ def test_little_text_gives_few_tokens(command, tmp_path: Path) -> None:
         (["decode", "x"], None, "'x' is no token id; ids are whole numbers such as 464."),
         (["decode", "-"], b'{"ids": [1.5]}', "1.5 is no token id; ids are whole numbers such as 464."),
         (["decode", "99999999"], None, "Token id 99999999 is not in the vocabulary; ids run from 0 to "),
-        (["train", "/nowhere", "-o", "v"], None, "/nowhere cannot be read: "),
+        (["train", "/nowhere", "-o", "v"], None, "/nowhere does not exist."),
+        (["train", "/", "-o", "v"], None, "/ is a folder; a file is needed."),
+        (["train", "/dev/null", "-o", "v"], None, "/dev/null: there is no text to learn from."),
+        (["train", "-", "-o", "v"], b"", "There is no text to learn from."),
         (["train", "-", "-o", "v", "--vocab-size", "3"], b"x", "--vocab-size is 3; it must be at least 257"),
     ],
 )

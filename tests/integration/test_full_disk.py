@@ -49,6 +49,29 @@ def test_preparing(place: Path, random_model: Path, command: Any) -> None:
     assert command(*arguments).code == 0
 
 
+def test_a_vocabulary(place: Path, command: Any) -> None:
+    (place / "other").mkdir()
+    arguments = ("tokenizer", "train", "text.txt", "--out", "other", "--vocab-size", "300", "--format")
+    assert command(*arguments, "vocab").code == 0
+    before = contents(place / "other")
+    with room(max(map(len, before.values())) - 1):
+        done = command(*arguments, "vocab", "--overwrite")
+    assert (done.code, done.out) == (2, "")
+    assert "File too large" in done.err
+    assert contents(place / "other") == before
+    with room(2000):
+        assert command("tokenizer", "train", "text.txt", "--out", "new", "--vocab-size", "300").code == 2
+    assert contents(place / "new") == {}
+
+
+def test_vectors(place: Path, random_model: Path, command: Any) -> None:
+    with room(1000):
+        done = command("features", "text.txt", "--model", random_model, "--whole", "--pooling", "none", "-o", "v.npy")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "gpt2lab: v.npy cannot be used: File too large.\n"
+    assert not (place / "v.npy").exists()
+
+
 def test_training_and_what_it_exports(place: Path, random_model: Path, command: Any) -> None:
     assert command("prepare", "text.txt", "--out", "corpus", "--tokenizer", random_model).code == 0
     (place / "recipe.toml").write_text(

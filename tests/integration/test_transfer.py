@@ -270,7 +270,11 @@ def test_a_table_is_enough(random_model: Path, tmp_path: Path, command: Command)
         (("--shape", "tags", "--data", "x.tsv", "--column", "words"), "--column 'words' is no assignment"),
         (("--resume", "r", "--epochs", "2"), "--resume goes on with a run as it was begun"),
         ((FOLDER / "rte.toml", "--set", "model.n_layer=2"), "The table [model] says nothing of a transfer"),
-        ((FOLDER / "rte.toml", "--epochs", "0"), "epochs = 0.0 must be positive"),
+        ((FOLDER / "rte.toml", "--epochs", "0"), "--epochs = 0.0 must be positive"),
+        ((FOLDER / "rte.toml", "--epochs", "nan"), "--epochs = nan must be positive"),
+        ((FOLDER / "rte.toml", "--epochs", "inf"), "--epochs = inf must be positive"),
+        ((FOLDER / "rte.toml", "--folder", "none"), "--folder (task.folder) says where a recipe's files lie"),
+        (("--shape", "tags", "--data", FOLDER), "is a folder; a file is needed"),
         ((FOLDER / "music-jsb.toml",), 'its task.kind must be "transfer"'),
     ],
 )  # fmt: skip
@@ -298,8 +302,21 @@ def test_labels_that_were_not_learnt_are_named_with_file_and_line(random_model: 
         Transfer(values, progress=QUIET)
 
 
+def test_half_a_pair_of_surrogates_is_a_text_like_others(random_model: Path, tmp_path: Path) -> None:
+    rows = [{"text": f"\ud800 {i}", "label": "ab"[i % 2]} for i in range(6)]
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    values = table(tmp_path, random_model, "classification")
+    values["data"] = str(tmp_path / "x.jsonl")
+    values["task"] |= {"validation_share": 0.4, "validation": []}
+    assert len(Transfer(values, progress=QUIET).held_out.items) == 2
+
+
 def test_predictions_need_a_head_of_their_shape(random_model: Path, tmp_path: Path, command: Command) -> None:
     data = write(tmp_path / "x.jsonl", [{"text": "a"}])
+    for model in ("tiny", tmp_path, data, "none"):
+        done = command("transfer", "predict", data, "--model", model)
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith(f"gpt2lab: {model} is no model with a head; give a run of gpt2lab transfer train")
     done = command("transfer", "predict", data, "--model", random_model)
     assert (done.code, done.out) == (2, "")
     assert "holds no model with a head" in done.err

@@ -41,6 +41,30 @@ def test_a_write_that_finds_no_room_says_of_what(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_error_names_the_target_never_the_temporary_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError) as caught, atomic_write(tmp_path / "folder"):
+        pass
+    assert caught.value.filename == str(tmp_path / "folder")
+    with pytest.raises(FileNotFoundError) as caught_inside, atomic_folder(tmp_path / "model") as folder:
+        (folder / "part" / "a").write_text("")
+    assert caught_inside.value.filename == str(tmp_path / "model" / "part" / "a")
+    with pytest.raises(FileNotFoundError) as elsewhere, atomic_write(tmp_path / "a"):
+        (tmp_path / "input").read_text()
+    assert elsewhere.value.filename == str(tmp_path / "input")
+    for writing in (atomic_write, atomic_folder):
+        name = "n" * 250  # the temporary name beside it is longer than a file's may be
+        with pytest.raises(OSError, match="too long") as too_long, writing(tmp_path / name):
+            pass
+        assert too_long.value.filename == str(tmp_path / name)
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_an_error_that_is_only_a_text_keeps_it(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="12 requested and 0 written"), atomic_write(tmp_path / "a"):
+        raise OSError("12 requested and 0 written")
+
+
 def test_permissions_follow_the_umask(tmp_path: Path) -> None:
     old = os.umask(0o027)
     try:
@@ -88,6 +112,11 @@ def test_json_and_hashes(tmp_path: Path) -> None:
         read_json(path)
     with pytest.raises(DataError, match="does not exist"):
         read_json(tmp_path / "none.json")
+
+
+def test_half_a_pair_of_surrogates_survives(tmp_path: Path) -> None:
+    write_json(tmp_path / "v.json", {"a": "x\ud800字"})
+    assert read_json(tmp_path / "v.json") == {"a": "x\ud800字"}
 
 
 def test_the_cache_folder_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from gpt2lab.checkpoint.tensors import (
     map_file,
 )
 from gpt2lab.errors import CheckpointError
+from gpt2lab.files import parse_json
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """safetensors' name of each floating-point type -> how NumPy reads its bytes (bfloat16 as 16 bits)."""
@@ -71,8 +72,8 @@ def _header(path: Path, size: int) -> tuple[dict[str, Any], int]:
             )
         text = f.read(length)
     try:
-        header = json.loads(text)
-    except (UnicodeDecodeError, json.JSONDecodeError):
+        header = parse_json(text)
+    except ValueError:
         header = None
     if not isinstance(header, dict):
         raise CheckpointError(f"{path} is {oddity(path) or 'not a safetensors file, or its header is damaged'}.")

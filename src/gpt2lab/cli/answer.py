@@ -8,6 +8,7 @@ from typer import Argument, Option
 
 from gpt2lab.cli import options as o
 from gpt2lab.cli.app import examples
+from gpt2lab.errors import DataError
 
 EXAMPLES = examples(
     'gpt2lab answer "Who wrote Hamlet?" --model gpt2',
@@ -53,6 +54,8 @@ def answer(
 
     turns = [replies.two_parts(t, f'--turn {t!r} is no turn; write "question = answer".') for t in turn or ()]
     text = "" if text_file is None else console.read_text(text_file)
+    if text_file is not None and not text.strip():
+        raise DataError(f"{console.named(text_file)} is empty; there is nothing to ask about.")
     lines = replies.asked(question, "question")
     lm = replies.load(model, models_dir, offline, precision, device, threads)
     for line in lines:

@@ -144,11 +144,11 @@ def dispatch(arguments: list[str]) -> tuple[int, str]:
     except typer.Abort:
         return 130, ""
     except _USAGE_ERROR as error:
-        return 2, _usage(error, arguments)
+        return 2, _usage(error)
     return 0, ""
 
 
-def _usage(error: Any, arguments: list[str]) -> str:
+def _usage(error: Any) -> str:
     """Return typer's complaint about a command line as one sentence that says where to read on."""
     path = error.ctx.command_path if error.ctx is not None else "gpt2lab"
     message = " ".join(error.format_message().split())
@@ -156,8 +156,7 @@ def _usage(error: Any, arguments: list[str]) -> str:
         known = [o for p in error.ctx.command.params for o in (*p.opts, *p.secondary_opts)] if error.ctx else []
         message = f"Unknown option {unknown[1]!r}.{nearest(unknown[1], known)}"
     elif invalid := re.match(r"Invalid value for '(--[-\w]+)'[^:]*: (.*)", message):
-        given = _value_of(invalid[1], arguments)
-        message = f"{invalid[1]} = {given!r} is not possible: {invalid[2][0].lower()}{invalid[2][1:]}"
+        message = _refused(invalid[1], invalid[2])
     elif message.startswith("Got unexpected extra argument"):
         first = re.sub(r".*?argument\S* \((\S+?)[\s)].*", r"\1", message)
         message = f"{first!r} is one argument too many; put a text of several words in quotes."
@@ -165,10 +164,19 @@ def _usage(error: Any, arguments: list[str]) -> str:
     return f"{ended} See {path} --help."
 
 
-def _value_of(option: str, arguments: list[str]) -> str:
-    """Return what a command line gave for an option, "" where it was given under another name."""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        name, sign, value = argument.replace("_", "-").partition("=")
-        if name == option:
-            return value if sign else following
-    return ""
+_NEEDED = {"int": "a whole number", "float": "a number"}
+_REFUSED = re.compile(
+    r"(?P<value>.+) is not (?:a valid (?P<type>int|float)|in the range (?P<range>\S+?))(?: range)?\.?"
+)
+
+
+def _refused(option: str, reason: str) -> str:
+    """Return typer's complaint about the value of an option in the words of all others."""
+    match = _REFUSED.fullmatch(reason)
+    if match is None:
+        return f"{option} is not possible: {reason[0].lower()}{reason[1:]}"
+    if match["type"]:
+        return f"{option} = {match['value']} is not {_NEEDED[match['type']]}."
+    low, _, high = match["range"].partition("<=x<=")
+    allowed = f"from {low} to {high}" if high else f"of at least {low.removeprefix('x>=')}"
+    return f"{option} = {match['value']} must be a whole number {allowed}."

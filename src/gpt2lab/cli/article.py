@@ -116,6 +116,7 @@ def generate(
 
     given = {"domain": domain, "date": date, "authors": authors, "title": title, "article": body, "summary": summary}
     articles = _given(file, given, body_file)
+    console.check_output(output)
     lm = loading.load_model(
         model, models_dir=models_dir, offline=offline, precision=precision, device=device, threads=threads
     )
@@ -165,7 +166,9 @@ def train(
     patience: Annotated[
         int | None, Option("--patience", metavar="N", help="End after N validations without a better one.")
     ] = None,
-    seed: Annotated[int, Option("--seed", metavar="N", help="The same seed trains the same model.")] = 0,
+    seed: Annotated[
+        int, Option("--seed", metavar="N", min=0, max=2**63 - 1, help="The same seed trains the same model.")
+    ] = 0,
     threads: o.Threads = None,
     device: Annotated[str, Option("--device", metavar="cpu|cuda", help="Where to train.")] = "cpu",
     precision: Annotated[str, Option("--precision", metavar="auto|fp32|bf16", help="Type of the products.")] = "auto",
@@ -221,6 +224,7 @@ def collect(
     from gpt2lab.apps.articles.collect import CollectOptions, to_lines
     from gpt2lab.apps.articles.collect import collect as collected
     from gpt2lab.cli import console
+    from gpt2lab.cli.progress import ProgressBar
     from gpt2lab.config import from_dict
 
     options = from_dict(
@@ -230,7 +234,12 @@ def collect(
             "near_copies": near_copies, "val_share": val_share, "split_by": split_by, "skip_bad": skip_bad,
         },
     )  # fmt: skip
-    found = collected(inputs, options)
+    console.check_output(output)
+    with ProgressBar("reading", unit="texts") as bar:
+        found = collected(inputs, options, progress=lambda count: bar.update(count, None))
+    if not found.articles:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in found.left_out.items())
+        raise DataError(f"There is no article to keep{f' ({reasons})' if reasons else ''}; nothing is written.")
     with console.open_output(output) as out:
         out.writelines(to_lines(found.articles))
     held_out = sum(a.split == "val" for a in found.articles)
@@ -341,6 +350,8 @@ def _given(file: str | None, texts: dict[str, str | None], body_file: str | None
         if texts["article"] is not None:
             raise ConfigError("Give the body by --article or by --article-file, not both.")
         texts = {**texts, "article": console.read_text(body_file)}
+        if not texts["article"]:
+            raise DataError(f"{console.named(body_file)} is empty; there is no body in it.")
     fields = {name: text for name, text in texts.items() if text}
     if file is None:
         try:
@@ -349,7 +360,9 @@ def _given(file: str | None, texts: dict[str, str | None], body_file: str | None
             raise ConfigError(f"--date = {fields['date']!r} has no such month; write MM-DD-YYYY or in words.") from None
     if fields:
         raise ConfigError("Give articles in a file, or one by options, not both.")
-    return list(_read(file))
+    if not (found := list(_read(file))):
+        raise DataError(f"{console.named(file)} holds no article; write a JSON object with its fields on each line.")
+    return found
 
 
 def _write(made: list[tuple[Article, list[list[Written]]]], output: str | None, *, as_text: bool) -> None:

@@ -66,7 +66,7 @@ def bias(
         float, Option("--floor", metavar="P", help="Words are followed while a group gives them this probability.")
     ] = 0.001,
     resamples: Annotated[int, Option("--resamples", metavar="N", help="Bootstrap resamples of an interval.")] = 1000,
-    seed: Annotated[int, Option("--seed", metavar="N", help="Decides the samples and the bootstrap.")] = 42,
+    seed: Annotated[int, Option("--seed", metavar="N", min=0, help="Decides the samples and the bootstrap.")] = 42,
     html: Annotated[str | None, Option("--html", metavar="FILE", help="Write a report that any browser shows.")] = None,
     as_json: Annotated[bool, Option("--json", help="One JSON object with every figure.")] = False,
     precision: o.Precision = "fp32",
@@ -94,6 +94,7 @@ def bias(
         raise ConfigError(f"--resamples = {resamples} must be a whole number of at least 2.")
     if occupations is not None and winogender is None:
         raise ConfigError("--occupations goes with --winogender; give the sentences too.")
+    console.check_output(html)
     asked = _axes(template, groups, probes, axis, only_files=crows is not None or winogender is not None)
     settings = {"floor": floor, "resamples": resamples, "seed": seed, "n": n, "max_length": max_length}
     files = {"crows": crows, "winogender": winogender, "occupations": occupations}

@@ -15,7 +15,7 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from gpt2lab.errors import DataError
 from gpt2lab.files import atomic_write
@@ -84,8 +84,12 @@ def read_text(source: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        name = "Standard input" if source == STDIN else source
-        raise DataError(f"{name} is not UTF-8 text: {error.reason} at byte {error.start}.") from None
+        raise DataError(f"{named(source)} is not UTF-8 text: {error.reason} at byte {error.start}.") from None
+
+
+def named(source: str) -> str:
+    """Return what a file, or stdin for "-", is called at the beginning of a sentence."""
+    return "Standard input" if source == STDIN else source
 
 
 def read_bytes(source: str) -> bytes:
@@ -97,28 +101,44 @@ def read_bytes(source: str) -> bytes:
     return Path(source).expanduser().read_bytes()
 
 
+def check_output(*paths: str | None) -> None:
+    """Raise `OSError` for a file that `open_output` could not write, before hours go into what it is to hold."""
+    import tempfile
+
+    for path in paths:
+        if path is None or path == STDIN:
+            continue
+        target = Path(path).expanduser()
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "Is a directory", str(target))
+        if not target.parent.is_dir():  # a mistyped folder is a mistake, not a wish
+            missing = errno.ENOTDIR if target.parent.exists() else errno.ENOENT
+            raise OSError(missing, "No such folder", str(target.parent))
+        if target.exists() and not target.is_file():
+            continue
+        try:
+            tempfile.TemporaryFile(dir=target.parent).close()  # only trying tells whether a folder takes files
+        except OSError as error:
+            error.filename = str(target)
+            raise
+
+
 @contextlib.contextmanager
-def open_output(path: str | None) -> Iterator[IO[str]]:
+def open_output(path: str | None, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     """Open what results are written to: stdout for None or "-", else a file that is written whole or not at all."""
+    binary = mode == "wb"
     if path is None or path == STDIN:
-        yield sys.stdout
+        sys.stdout.flush()
+        yield sys.stdout.buffer if binary else sys.stdout
         return
+    check_output(path)
     target = Path(path).expanduser()
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "Is a directory", str(target))
     if target.exists() and not target.is_file():  # a device or a pipe is written to, never replaced
-        with target.open("w", encoding="utf-8", newline="") as f:
+        with target.open(mode, encoding=None if binary else "utf-8", newline=None if binary else "") as f:
             yield f
         return
-    if not target.parent.is_dir():  # a mistyped folder is a mistake, not a wish
-        raise FileNotFoundError(errno.ENOENT, "No such folder", str(target.parent))
-    try:
-        with atomic_write(target, "w") as f:
-            yield f
-    except OSError as error:
-        if error.filename is not None and Path(str(error.filename)).suffix == ".tmp":
-            error.filename = str(target)  # the user knows nothing of the temporary name beside it
-        raise
+    with atomic_write(target, mode) as f:
+        yield f
 
 
 def to_json(value: Any, *, indent: int | None = None, for_stdout: bool = True) -> str:

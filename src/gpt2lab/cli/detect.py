@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +13,7 @@ from typer.core import TyperGroup
 from gpt2lab.cli import options as o
 from gpt2lab.cli.app import SETTINGS, examples, new_app
 from gpt2lab.errors import ConfigError, DataError
+from gpt2lab.files import parse_json
 
 if TYPE_CHECKING:
     from gpt2lab.apps.detect.reading import Reader, Reading
@@ -109,7 +109,14 @@ def files(
         raise ConfigError(f"--fail-above = {fail_above} must be between 0 and 1.")
     if sum((as_json, gltr)) > 1:
         raise ConfigError("Give --json or --gltr, not both.")
+    if gltr and (html is not None or fail_above is not None):
+        raise ConfigError("--gltr writes GLTR's payload and nothing else; leave --html and --fail-above out.")
     given = list(_texts(texts))
+    if not given:
+        raise DataError(
+            f"{', '.join(map(console.named, texts))} hold{'s' if len(texts) == 1 else ''} no text to judge."
+        )
+    console.check_output(html)
     options: Any = {
         "models_dir": models_dir, "offline": offline, "precision": precision, "device": device, "threads": threads,
     }  # fmt: skip
@@ -205,9 +212,7 @@ def _texts(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield from _lines(path, text)
             continue
         if not text.strip():
-            raise DataError(
-                f"{'Standard input' if path == console.STDIN else path} is empty; there is no text to judge."
-            )
+            raise DataError(f"{console.named(path)} is empty; there is no text to judge.")
         yield ("standard input" if path == console.STDIN else path), text
 
 
@@ -217,8 +222,8 @@ def _lines(path: str, content: str) -> Iterator[tuple[str, str]]:
             continue
         where = f"{path}, line {number}"
         try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
+            value = parse_json(line)
+        except ValueError as error:
             raise DataError(f"{where} is not JSON: {error}.") from None
         text = value.get("text") if isinstance(value, dict) else value
         if not isinstance(text, str) or not text.strip():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ from typer import Argument, Option
 
 from gpt2lab.cli import options as o
 from gpt2lab.cli.app import examples
-from gpt2lab.errors import ConfigError, nearest
+from gpt2lab.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
     from gpt2lab.apps.detect.pairs import Pair, Split
@@ -64,7 +65,9 @@ def build(
     ],
     out: Annotated[str, Option("--out", "-o", metavar="FILE", help="Where the pairs go, as JSON lines.")],
     model: o.Model = "tiny",
-    limit: Annotated[int | None, Option("--limit", metavar="N", help="Only N of the texts, spread evenly.")] = None,
+    limit: Annotated[
+        int | None, Option("--limit", metavar="N", min=1, help="Only N of the texts, spread evenly.")
+    ] = None,
     length: Annotated[int, Option("--length", "-l", metavar="N", help="Tokens at which texts are cut.")] = 250,
     passages: Annotated[
         bool, Option("--passages/--beginnings", help="Cut long texts into passages of --length tokens, and use all.")
@@ -144,7 +147,7 @@ def train(
     """
     from gpt2lab.cli import console
 
-    if strength <= 0:
+    if not 0 < strength < math.inf:
         raise ConfigError(f"--strength = {strength} must be positive.")
     if kind not in KINDS:
         raise ConfigError(f"--kind = {kind!r} is not one of {', '.join(KINDS)}.{nearest(kind, KINDS)}")
@@ -247,7 +250,13 @@ def report(
     from gpt2lab.cli import console
     from gpt2lab.cli.progress import ProgressBar
 
+    console.check_output(svg)
     chosen = _split(pairs, hold_out_corpus, hold_out_generator, hold_out_share).held_out
+    if not chosen:
+        raise DataError(
+            "Nothing is held out to judge on: the human texts beside a held-out generator's are learnt beside others. "
+            "Hold out a corpus or a share of the documents too."
+        )
     store = _store(
         model, measured, layout=layout, models_dir=models_dir, offline=offline, precision=precision, device=device,
         threads=threads,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
@@ -10,6 +9,7 @@ from typer import Argument, Option
 from gpt2lab.cli import options as o
 from gpt2lab.cli.app import examples
 from gpt2lab.errors import ConfigError, DataError
+from gpt2lab.files import parse_json
 
 if TYPE_CHECKING:
     from gpt2lab.lm.model import LanguageModel
@@ -74,6 +74,7 @@ def features(
     if similarity and (query or k):
         raise ConfigError("Give --similarity or --nearest, not both.")
     texts = _texts(file, whole=whole)
+    console.check_output(output)
     lm = loading.load_model(
         model, models_dir=models_dir, offline=offline, precision=precision, device=device, threads=threads
     )
@@ -100,10 +101,9 @@ def _texts(file: str, *, whole: bool) -> list[str]:
     from gpt2lab.cli import console
 
     text = console.read_text(file)
-    name = "Standard input" if file == console.STDIN else file
     found = [text] if whole else [line for line in text.split("\n") if line.strip()]
     if not text.strip() or not found:
-        raise DataError(f"{name} is empty; there is no text to turn into a vector.")
+        raise DataError(f"{console.named(file)} is empty; there is no text to turn into a vector.")
     if whole or not file.endswith(".jsonl"):
         return found
     return [
@@ -113,8 +113,8 @@ def _texts(file: str, *, whole: bool) -> list[str]:
 
 def _json_text(line: str, where: str) -> str:
     try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
+        value = parse_json(line)
+    except ValueError as error:
         raise DataError(f"{where} is not JSON: {error}.") from None
     text = value.get("text") if isinstance(value, dict) else value
     if not isinstance(text, str) or not text:
@@ -138,17 +138,14 @@ def _write_vectors(vectors: Vectors, output: str | None) -> None:
         for row in vectors:
             console.write(console.to_json([round(float(x), 6) for x in row]) + "\n")
         return
-    from pathlib import Path
+    import io
 
     import numpy as np
 
-    from gpt2lab.files import atomic_write
-
-    target = Path(str(output)).expanduser()
-    if not target.parent.is_dir():
-        raise DataError(f"{target.parent} is no folder; make it first.")
-    with atomic_write(target) as f:
-        np.save(f, vectors, allow_pickle=False)
+    held = io.BytesIO()  # NumPy would not say why a disk did not take what it wrote itself
+    np.save(held, vectors, allow_pickle=False)
+    with console.open_output(output, "wb") as f:
+        f.write(held.getbuffer())
 
 
 def _similarity(vectors: Vectors, *, as_json: bool) -> str:

@@ -106,7 +106,9 @@ def finetune(
     ] = True,
     column: Annotated[str | None, Option("--column", metavar="NAME", help="The column or field of the text.")] = None,
     template: Annotated[str | None, Option("--template", metavar="TEXT", help='Such as "{title}\\n{body}".')] = None,
-    seed: Annotated[int, Option("--seed", metavar="N", help="The same seed trains the same model.")] = 0,
+    seed: Annotated[
+        int, Option("--seed", metavar="N", min=0, max=2**63 - 1, help="The same seed trains the same model.")
+    ] = 0,
     threads: Annotated[
         int | None, Option("--threads", metavar="N", help="Threads of the CPU. Default: all cores.")
     ] = None,

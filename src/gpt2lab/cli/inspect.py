@@ -52,6 +52,7 @@ def inspect(
         text = console.read_text(text)
     if not text:
         raise RequestError("There is no text to look into; give at least one character.")
+    console.check_output(html)
     lm = loading.load_model(
         model, models_dir=models_dir, offline=offline, precision=precision, device=device, threads=threads
     )

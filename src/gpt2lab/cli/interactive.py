@@ -62,8 +62,6 @@ def interactive(
     from gpt2lab.cli import console, loading, samples
     from gpt2lab.cli.sampling import Sampling, new_seed
 
-    if nsamples < 1:
-        raise ConfigError(f"--nsamples = {nsamples} must be a whole number of at least 1.")
     sampling = Sampling(
         length=length, temperature=temperature, top_k=top_k, top_p=top_p, top_p_rule=top_p_rule, min_p=min_p,
         typical_p=typical_p, repetition_penalty=repetition_penalty, no_repeat_ngram_size=no_repeat_ngram_size,

@@ -56,7 +56,7 @@ def models(
     sentence: Annotated[
         str | None, Option("--sentence", metavar="TEXT", help="With --masks: the words, separated by blanks.")
     ] = None,
-    seed: Annotated[int, Option("--seed", metavar="N", help="With --masks: decides what is hidden.")] = 0,
+    seed: Annotated[int, Option("--seed", metavar="N", min=0, help="With --masks: decides what is hidden.")] = 0,
     output: o.Output = None,
     as_json: Annotated[bool, Option("--json", help="JSON for programs.")] = False,
 ) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpt2lab.cli import console
 from gpt2lab.errors import ConfigError
-from gpt2lab.files import atomic_write
 
 if TYPE_CHECKING:
     from gpt2lab.apps.music.notes import Notes
@@ -29,15 +26,7 @@ def numbered(path: str, number: int, count: int) -> str:
 
 def write_bytes(path: str, data: bytes) -> None:
     """Write to a file whole or not at all, or to stdout for "-"."""
-    if path == console.STDIN:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
-    target = Path(path).expanduser()
-    if not target.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "No such folder", str(target.parent))
-    with atomic_write(target) as f:
+    with console.open_output(path, "wb") as f:
         f.write(data)
 
 
@@ -48,13 +37,20 @@ def check_suffixes(paths: list[str]) -> None:
             raise ConfigError(f"{path} ends in none of {', '.join(SUFFIXES)}, which say what is to be written.")
 
 
+def check_outputs(paths: list[str], count: int, *, instrument: str, rate: int, soundfont: str | None) -> None:
+    """Raise what writing `count` pieces to `paths` would, before there are any."""
+    check_suffixes(paths)
+    for path in paths:
+        rendered((), path, instrument=instrument, rate=rate, soundfont=soundfont)  # as silence shows, any music can be
+        console.check_output(numbered(path, 0, count))
+
+
 def read_notes(path: str, *, on_grid: bool = False) -> Notes:
     """Return the notes of a MIDI file, or of stdin for "-"; `on_grid`, a sixteenth of its beat is a row of the grid."""
     from gpt2lab.apps.music import chorales, midi
 
-    name = "Standard input" if path == console.STDIN else path
     beat = 4 * chorales.SECONDS_PER_ROW if on_grid else None
-    return midi.read(console.read_bytes(path), name, seconds_per_beat=beat).notes
+    return midi.read(console.read_bytes(path), console.named(path), seconds_per_beat=beat).notes
 
 
 def rendered(notes: Notes, path: str, *, instrument: str, rate: int, soundfont: str | None) -> bytes:

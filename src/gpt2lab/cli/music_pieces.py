@@ -86,17 +86,21 @@ def generate(
     from gpt2lab.cli.progress import ProgressBar
     from gpt2lab.cli.sampling import new_seed
 
-    music_files.check_suffixes(out)
     if primer is not None and primer_pitches is not None:
         raise ConfigError("Give --primer or --primer-pitches, not both.")
+    if not primer_seconds > 0:
+        raise ConfigError(f"--primer-seconds = {primer_seconds} must be positive.")
+    music_files.check_outputs(out, nsamples, instrument=instrument, rate=rate, soundfont=soundfont)
     wish = Wish(seconds=seconds, may_end=may_end)
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     lm = loading.load_model(model, models_dir=None, offline=True, precision=precision, device=device, threads=threads)
     grid = vocabulary_of(lm.tokenizer).is_grid
-    beginning = (
-        cut(_given(primer, grid), 0.0, primer_seconds) if primer_pitches is None else _pitches(primer_pitches, grid)
-    )
-    wish = replace(wish, primer=beginning, melody=_given(melody, grid))
+    if primer is not None:
+        wish = replace(wish, primer=cut(music_files.read_notes(primer, on_grid=grid), 0.0, primer_seconds))
+    elif primer_pitches is not None:
+        wish = replace(wish, primer=_pitches(primer_pitches, grid))
+    if melody is not None:
+        wish = replace(wish, melody=_melody(melody, grid))
     chosen = new_seed() if seed is None else seed
     if seed is None:
         console.say(f"seed: {chosen}")
@@ -130,15 +134,13 @@ def _told(piece: Any, files: list[str], seed: int, number: int) -> dict[str, Any
     }
 
 
-def _given(source: str | None, grid: bool) -> Notes:
-    """Return notes given as a MIDI file or as pitches; for a grid, its sixteenths are rows."""
+def _melody(source: str, grid: bool) -> Notes:
+    """Return a melody given as a MIDI file or as pitches; for a grid, a file's sixteenths are rows."""
     from pathlib import Path
 
-    from gpt2lab.cli import music_files
+    from gpt2lab.cli import console, music_files
 
-    if source is None:
-        return ()
-    if source == "-" or Path(source).suffix.lower() in (".mid", ".midi"):
+    if source == console.STDIN or Path(source).suffix.lower() in (".mid", ".midi") or Path(source).is_file():
         return music_files.read_notes(source, on_grid=grid)
     return _pitches(source, grid)
 
@@ -161,7 +163,7 @@ def render(
     """Turn a MIDI file into sound (.wav) or a picture of its notes (.svg, .png)."""
     from gpt2lab.cli import music_files
 
-    music_files.check_suffixes(out)
+    music_files.check_outputs(out, 1, instrument=instrument, rate=rate, soundfont=soundfont)
     notes = music_files.read_notes(file)
     for path in out:
         data = music_files.rendered(notes, path, instrument=instrument, rate=rate, soundfont=soundfont)

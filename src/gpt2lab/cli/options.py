@@ -39,7 +39,7 @@ Seed = Annotated[
     int | None,
     Option("--seed", metavar="N", help="Decides every random choice. Default: a random one, which is told."),
 ]
-NSamples = Annotated[int, Option("--nsamples", "-n", metavar="N", help="Number of samples.")]
+NSamples = Annotated[int, Option("--nsamples", "-n", metavar="N", min=1, help="Number of samples.")]
 Length = Annotated[
     int | None,
     Option(

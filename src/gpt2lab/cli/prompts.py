@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from gpt2lab.cli import console
 from gpt2lab.errors import ConfigError, DataError, RequestError
+from gpt2lab.files import parse_json
 
 
 def read_prompts(argument: str | None, files: Sequence[str], list_file: str | None) -> list[str] | None:
@@ -47,8 +47,8 @@ def prompts_in(path: str) -> list[str]:
 
 def _json_prompt(line: str, where: str) -> str:
     try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
+        value = parse_json(line)
+    except ValueError as error:
         raise DataError(f"{where} is not JSON: {error}.") from None
     prompt = value.get("prompt") if isinstance(value, dict) else value
     if not isinstance(prompt, str) or not prompt:

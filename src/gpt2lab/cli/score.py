@@ -52,8 +52,7 @@ def score(
 
     text = console.read_text(file)
     if not text:
-        name = "Standard input" if file == console.STDIN else file
-        raise RequestError(f"{name} is empty; there is no text to score.")
+        raise RequestError(f"{console.named(file)} is empty; there is no text to score.")
     lm = loading.load_model(
         model, models_dir=models_dir, offline=offline, precision=precision, device=device, threads=threads
     )

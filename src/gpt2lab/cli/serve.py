@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ from typer import Option
 
 from gpt2lab.cli import options as o
 from gpt2lab.cli.app import examples
+from gpt2lab.errors import ConfigError
 
 if TYPE_CHECKING:
     from gpt2lab.server.models import FileLoader
@@ -83,6 +85,9 @@ def serve(
     from gpt2lab.server.models import FileLoader, named_sources
     from gpt2lab.server.settings import ServerSettings
 
+    for name, gigabytes in (("memory", memory), ("prefix-memory", prefix_memory)):
+        if not 0 <= gigabytes < math.inf:
+            raise ConfigError(f"--{name} = {gigabytes} must be a number of gigabytes.")
     settings = ServerSettings(
         host=host, port=port, api_key=api_key, allow_remote=allow_remote, cors=tuple(cors or ()),
         memory_bytes=int(memory * _GB), prefix_bytes=int(prefix_memory * _GB), max_prompt_tokens=max_prompt_tokens,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typer import Argument, Option
 
 from gpt2lab.cli.app import SETTINGS, examples, new_app
 from gpt2lab.errors import ConfigError, DataError
+from gpt2lab.files import parse_json
 
 if TYPE_CHECKING:
     from gpt2lab.tokenizer import Tokenizer
@@ -78,7 +78,7 @@ def train(
 
     if Path(out).is_dir() and not overwrite and Tokenizer.find(out) is not None:
         raise DataError(f"{out} holds a vocabulary already; choose another folder or add --overwrite.")
-    texts: Any = _read_all(files) if console.STDIN in files else files
+    texts: Any = _texts(files)
     learnt = train_tokenizer(
         texts, vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=(END_OF_TEXT, *(special_token or ()))
     )
@@ -158,15 +158,15 @@ def decode(
 def parse_ids(text: str) -> list[int]:
     """Return the token ids that a text lists. Raises `DataError` naming what is no id."""
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
+        value = parse_json(text)
+    except ValueError:
         value = [part for part in re.split(r"[\s,]+", text.strip().removeprefix("[").removesuffix("]")) if part]
     if isinstance(value, dict):
         value = value.get("ids")
     listed = value if isinstance(value, list) else [value]
     ids = []
     for part in listed:
-        if isinstance(part, bool) or not re.fullmatch(r"\d+", str(part)):
+        if isinstance(part, bool) or not re.fullmatch(r"\d{1,18}", str(part)):
             raise DataError(f"{part!r} is no token id; ids are whole numbers such as 464.")
         ids.append(int(part))
     return ids
@@ -185,8 +185,19 @@ def load_tokenizer(source: str) -> Tokenizer:
     return model.tokenizer
 
 
-def _read_all(files: list[str]) -> Iterator[str]:
+def _texts(files: list[str]) -> list[str] | Iterator[str]:
+    """Return what a vocabulary is learnt from: files that can be read, or texts where stdin is among them."""
     from gpt2lab.cli import console
 
+    if console.STDIN in files:
+        texts = [console.read_text(file) for file in files]
+        if not any(texts):
+            raise DataError("There is no text to learn from.")
+        return iter(texts)
+    size = 0
     for file in files:
-        yield console.read_text(file)
+        with Path(file).open("rb") as f:
+            size += len(f.read(1))
+    if not size:
+        raise DataError(f"{', '.join(files)}: there is no text to learn from.")
+    return files

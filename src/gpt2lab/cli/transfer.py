@@ -189,6 +189,7 @@ def predict(
     from gpt2lab.cli import console
     from gpt2lab.cli.progress import ProgressBar
 
+    console.check_output(output)
     found = TransferModel.load(
         model, task=_changed(model, _task(shape, column, file_format, header)), threads=threads
     )  # fmt: skip

@@ -29,7 +29,7 @@ _UNDERSCORED = ("batch_size", "top_k", "top_p", "top_p_rule", "min_p", "typical_
                 "learning_rate", "run_name", "restore_from", "checkpoint_dir", "warmup_steps", "freeze_layers",
                 "lora_rank", "lora_alpha", "save_every", "max_checkpoints", "sample_every", "sample_length",
                 "sample_num", "sample_dir", "val_dataset", "val_share", "val_every", "val_batch_count",
-                "val_batch_size", "near_copies", "max_minutes", "weight_decay",
+                "val_batch_size", "near_copies", "split_by", "prompt_tokens", "max_minutes", "weight_decay",
                 "only_train_transformer_layers", "max_length",
                 "max_running", "max_waiting", "max_prompt_tokens", "max_output_tokens")  # fmt: skip
 _PLAIN = (
@@ -65,12 +65,15 @@ _PLAIN = (
     "host",
     "port",
     "cors",
+    "seconds",
+    "rate",
 )
 
 _FLAGS = {**_RENAMED, **{name: "--" + name.replace("_", "-") for name in _UNDERSCORED}}
 _ANYWHERE = re.compile(r"(?<![.\w-])(" + "|".join(sorted(_FLAGS, key=len, reverse=True)) + r")\b")
 _BEHIND_WITH = re.compile(r"\bwith (column|template|kind|tokenizer|decontaminate)\b")
-_BEFORE_VALUE = re.compile(r"(?<![.\w-])(" + "|".join(_PLAIN) + r")(?= = | is \d)")
+# a value in double quotes is TOML to be written, not a value that was given
+_BEFORE_VALUE = re.compile(r"(?<![.\w-])(" + "|".join(_PLAIN) + r")(?= = (?!\")| is \d)")
 
 
 def with_flags(message: str) -> str:

@@ -6,7 +6,6 @@ of a table or of a list, and the main text of a web page, which `trafilatura` fi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from gpt2lab.data.fields import Fields
 from gpt2lab.data.readers import Record, read_records
 from gpt2lab.data.sources import Kind, find_sources
 from gpt2lab.errors import DataError, MissingExtraError
+from gpt2lab.files import parse_json
 from gpt2lab.tokenizer.text import without_surrogates
 
 Decode = Callable[[Sequence[int]], str]
@@ -87,10 +87,10 @@ def _decoded(content: Any, place: str, where: str) -> str:
 def _object(content: Any, fields: Fields) -> Mapping[str, Any]:
     if isinstance(content, bytes):
         try:
-            content = json.loads(content.decode("utf-8-sig"))
+            content = parse_json(content)
         except UnicodeDecodeError as error:
             raise _BadRecordError(f"it is not UTF-8 text: {error.reason} at its byte {error.start}.") from None
-        except (json.JSONDecodeError, RecursionError) as error:
+        except ValueError as error:
             raise _BadRecordError(f"it is not JSON: {error}.") from None
         if isinstance(content, str) and fields.column is None and fields.template is None:
             return {"text": content}

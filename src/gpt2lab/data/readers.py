@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import IO, Any
 from gpt2lab.data.fields import Fields
 from gpt2lab.data.sources import Source, errors_of, open_source
 from gpt2lab.errors import DataError, MissingExtraError
+from gpt2lab.files import parse_json
 
 SECTION = 16_000_000
 """Bytes after which a text file is cut, at the end of a line where there is one: a longer file is several documents."""
@@ -127,8 +127,8 @@ def _without_zeros(path: Path, lines: Iterator[str]) -> Iterator[str]:
 
 def _json_list(source: Source, f: IO[bytes], fields: Fields) -> Iterator[Record]:
     try:
-        values = json.load(io.TextIOWrapper(f, encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        values = parse_json(f.read())
+    except ValueError as error:
         raise DataError(f"{source.path} is not JSON: {error}.") from None
     if isinstance(values, dict):
         values = [values]

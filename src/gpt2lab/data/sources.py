@@ -124,7 +124,7 @@ def errors_of(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.") from None
     except IsADirectoryError:
-        raise DataError(f"{path} is a folder.") from None
+        raise DataError(f"{path} is a folder; a file is needed.") from None
     except (lzma.LZMAError, EOFError, zlib.error) as error:
         raise DataError(f"{path} is not a whole compressed file: {error}.") from None
     except OSError as error:  # gzip and bz2 say what is wrong by this; a failing disk has a number

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from gpt2lab.evals.place import HubData, Place, check_counts, is_parquet, parque
 from gpt2lab.evals.registry import chosen
 from gpt2lab.evals.requests import Answer, Likely, LogLikelihood, Request
 from gpt2lab.evals.task import Provenance, Task
-from gpt2lab.files import sha256_of
+from gpt2lab.files import parse_json, sha256_of
 from gpt2lab.metrics.bootstrap import Row
 
 Rule = Literal["lm-eval", "paper", "llm.c"]
@@ -187,7 +186,7 @@ def _read_json_lines(path: Path) -> list[dict[str, Any]]:
     records = []
     for number, line in enumerate(read_text(path).rstrip("\n").split("\n"), 1):
         try:
-            value = json.loads(line)
+            value = parse_json(line)
             records.append({name: value[name] for name in _HELLASWAG})
         except (ValueError, LookupError, TypeError):
             raise DataError(f"{path} is damaged: line {number} is no question of HellaSwag.") from None

@@ -6,7 +6,6 @@ a question where the official file has up to four, so that F1 comes out lower.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from gpt2lab.evals.place import HubData, Place, check_counts, is_parquet, parque
 from gpt2lab.evals.registry import chosen
 from gpt2lab.evals.requests import Answer, Generate, Request, Written
 from gpt2lab.evals.task import Provenance, Task
-from gpt2lab.files import sha256_of
+from gpt2lab.files import parse_json, sha256_of
 from gpt2lab.lm.prompts import dialogue_prompt
 from gpt2lab.metrics.answers import exact_match, f1, leave_one_out
 from gpt2lab.metrics.bootstrap import Row
@@ -132,7 +131,7 @@ def _of_hub(path: Path) -> list[Conversation]:
 
 def _of_file(path: Path) -> list[Conversation]:
     try:
-        records = json.loads(read_text(path))["data"]
+        records = parse_json(read_text(path))["data"]
         return [_conversation(record) for record in records]
     except (ValueError, LookupError, TypeError, AttributeError):
         raise DataError(f"{path} is damaged: it does not hold conversations as CoQA's file does.") from None

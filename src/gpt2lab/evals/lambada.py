@@ -8,7 +8,6 @@ and all tokens are the likeliest but for those that are stop words (Poli et al. 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from gpt2lab.evals.registry import chosen
 from gpt2lab.evals.requests import Answer, Likely, LogLikelihood, NextWord, Request, Word
 from gpt2lab.evals.styles import LAMBADA
 from gpt2lab.evals.task import NATS, Provenance, Task
-from gpt2lab.files import sha256_of
+from gpt2lab.files import parse_json, sha256_of
 from gpt2lab.metrics.bootstrap import Row
 
 COUNT = 5153
@@ -169,7 +168,7 @@ def _passages(path: Path) -> list[str]:
     texts = []
     for number, line in enumerate(lines, 1):
         try:
-            texts.append(json.loads(line)["text"])
+            texts.append(parse_json(line)["text"])
         except (ValueError, LookupError, TypeError):
             raise DataError(f'{path} is damaged: line {number} is not {{"text": …}}.') from None
     return texts

@@ -6,7 +6,6 @@ JSON list of qText and answers. The prompt and its examples are lm/prompts.py's.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from gpt2lab.evals.place import HubData, Place, check_counts, is_parquet, parque
 from gpt2lab.evals.registry import chosen
 from gpt2lab.evals.requests import Answer, Generate, Likely, LogLikelihood, Request, Written
 from gpt2lab.evals.task import Provenance, Task
-from gpt2lab.files import sha256_of
+from gpt2lab.files import parse_json, sha256_of
 from gpt2lab.lm.prompts import QUESTIONS as EXAMPLES
 from gpt2lab.lm.prompts import question_prompt
 from gpt2lab.metrics.answers import best, exact_match, exact_match_lm_eval, f1
@@ -192,7 +191,7 @@ def _read_natural(path: Path) -> list[Question]:
     questions = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except ValueError:
             raise DataError(f"{path} is damaged: line {number} is not JSON.") from None
         questions.append(_question(path, f"line {number}", record, "question", "answer"))
@@ -201,7 +200,7 @@ def _read_natural(path: Path) -> list[Question]:
 
 def _read_web(path: Path) -> list[Question]:
     try:
-        records = json.loads(read_text(path))
+        records = parse_json(read_text(path))
     except ValueError:
         raise DataError(f"{path} is damaged: it is not JSON.") from None
     if not isinstance(records, list):

@@ -8,7 +8,6 @@ is rouge-score's, over sentences on lines (rougeLsum) with stemming; the publish
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from gpt2lab.evals.place import HubData, Place, check_counts, is_parquet, parque
 from gpt2lab.evals.registry import chosen
 from gpt2lab.evals.requests import Answer, Generate, Request, Written
 from gpt2lab.evals.task import Provenance, Task
-from gpt2lab.files import sha256_of
+from gpt2lab.files import parse_json, sha256_of
 from gpt2lab.lm.prompts import HINT, summary_prompt
 from gpt2lab.metrics.bootstrap import Row
 from gpt2lab.metrics.texts import ROUGE, rouge, sentences
@@ -121,7 +120,7 @@ def _of_lines(path: Path) -> list[Story]:
     stories = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         try:
-            record = json.loads(line)
+            record = parse_json(line)
             article, highlights = record["article"], record["highlights"]
             lines = tuple(line for line in highlights.split("\n") if line.strip())
         except (ValueError, LookupError, TypeError, AttributeError):

@@ -23,8 +23,13 @@ def text_pairs(
     wholes = [context + continuation for context, continuation in zip(contexts, continuations, strict=True)]
     encoded = tokenizer.encode_batch([*wholes, *(context.rstrip() for context in contexts)])
     made = []
-    for given, whole, before in zip(contexts, encoded, encoded[len(wholes) :], strict=False):
+    for given, asked, whole, before in zip(contexts, continuations, encoded, encoded[len(wholes) :], strict=False):
         context, continuation = list(before), whole[len(before) :]
+        if not continuation and asked:
+            raise RequestError(
+                f"{asked[:40]!r} becomes one token with the end of {given[-40:]!r}, so nothing is left to measure; "
+                "begin it with a blank."
+            )
         if not continuation:
             raise RequestError(f"There is nothing to measure behind {given[-40:]!r}.")
         made.append(Pair(np.asarray(context or [begin()], np.int32), np.asarray(continuation, np.int32)))

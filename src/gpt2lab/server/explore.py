@@ -15,10 +15,9 @@ from gpt2lab.engine.params import SamplingParams
 from gpt2lab.engine.protocol import Ids
 from gpt2lab.engine.score import TokenScores, score_pieces
 from gpt2lab.lm.explorer import expectation_pieces
-from gpt2lab.server.failures import ApiError
 from gpt2lab.server.models import LoadedModel
 from gpt2lab.server.naming import gltr_name
-from gpt2lab.server.prompts import PIECE, read_prompts
+from gpt2lab.server.prompts import PIECE, read_prompt, read_prompts
 from gpt2lab.server.schemas import AnalyzeRequest, NextRequest
 from gpt2lab.server.settings import ServerSettings
 
@@ -28,10 +27,7 @@ _DIGITS = 5  # to which GLTR rounds probabilities
 
 async def next_tokens(request: NextRequest, model: LoadedModel, settings: ServerSettings) -> dict[str, Any]:
     """Return the answer of /api/next; raises `ApiError`, `RequestError` and `TimeoutError`."""
-    if request.text is not None and request.token_ids is not None:
-        raise ApiError(400, "Give text or token_ids, not both.", param="token_ids", code="invalid_value")
-    given = request.text if request.token_ids is None else request.token_ids
-    (prompt,) = await read_prompts(model, given, settings.max_prompt_tokens)
+    prompt = await read_prompt(model, request.text, request.token_ids, settings.max_prompt_tokens)
     params = SamplingParams(**{name: getattr(request, name) for name in _FILTERS})
     work = expectation_pieces(model.lm.backend, prompt.ids, params, request.k, model.scheduler.prefixes, piece=PIECE)
     with anyio.fail_after(settings.request_seconds):

@@ -25,9 +25,8 @@ from gpt2lab.lm.inspection import inspection_pieces, page_data, whole_pieces
 from gpt2lab.lm.neurons import up_to, weights_of
 from gpt2lab.lm.words import WordMasks, word_goes_on, word_masks
 from gpt2lab.server import page_schemas as schemas
-from gpt2lab.server.failures import ApiError
 from gpt2lab.server.models import LoadedModel, ModelPool
-from gpt2lab.server.prompts import PIECE, Prompt, read_prompts
+from gpt2lab.server.prompts import PIECE, read_prompt, read_prompts
 from gpt2lab.server.settings import ServerSettings
 from gpt2lab.server.standalone import inspection_page
 from gpt2lab.tokenizer import Tokenizer
@@ -40,19 +39,9 @@ INSPECTED = 256
 _masks: WeakKeyDictionary[Tokenizer, WordMasks] = WeakKeyDictionary()
 
 
-async def _prompt(
-    request: schemas.TokensRequest | schemas.AheadRequest, model: LoadedModel, settings: ServerSettings
-) -> Prompt:
-    if request.text is not None and request.token_ids is not None:
-        raise ApiError(400, "Give text or token_ids, not both.", param="token_ids", code="invalid_value")
-    given = request.text if request.token_ids is None else request.token_ids
-    (prompt,) = await read_prompts(model, given, settings.max_prompt_tokens)
-    return prompt
-
-
 async def tokens(request: schemas.TokensRequest, model: LoadedModel, settings: ServerSettings) -> dict[str, Any]:
     """Return the answer of /api/tokens."""
-    prompt = await _prompt(request, model, settings)
+    prompt = await read_prompt(model, request.text, request.token_ids, settings.max_prompt_tokens)
     ids = [] if prompt.begins else prompt.ids.tolist()
     pieces = await asyncio.to_thread(whole_pieces, model.tokenizer, ids)
     text = "".join(pieces)
@@ -62,7 +51,7 @@ async def tokens(request: schemas.TokensRequest, model: LoadedModel, settings: S
 
 async def ahead(request: schemas.AheadRequest, model: LoadedModel, settings: ServerSettings) -> dict[str, Any]:
     """Return the answer of /api/ahead."""
-    prompt = await _prompt(request, model, settings)
+    prompt = await read_prompt(model, request.text, request.token_ids, settings.max_prompt_tokens)
     backend, prefixes = model.lm.backend, model.scheduler.prefixes
     window = Job(prompt.ids, SamplingParams()).window(backend.config.n_positions)
     if request.kind == "words":

@@ -56,6 +56,15 @@ async def read_prompts(
     return prompts
 
 
+async def read_prompt(model: LoadedModel, text: str | None, token_ids: Sequence[int] | None, most: int) -> Prompt:
+    """Return the one prompt of a request that gives it as text or as token ids; raises `ApiError` for both at once, and
+    as `read_prompts` does."""
+    if text is not None and token_ids is not None:
+        raise ApiError(400, "Give text or token_ids, not both.", param="token_ids", code="invalid_value")
+    (prompt,) = await read_prompts(model, text if token_ids is None else token_ids, most)
+    return prompt
+
+
 def _encoded(model: LoadedModel, items: Sequence[str | Sequence[int]]) -> list[Prompt]:
     vocab, tokenizer = model.lm.config.vocab_size, model.tokenizer
     prompts = []

@@ -1,12 +1,12 @@
 """A `Vocabulary` as tokenizer files in a folder, in the three forms other programs read.
 
 "hf": `tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json`; "vocab": `vocab.json` + `merges.txt`;
-"openai": `encoder.json` + `vocab.bpe`, byte for byte OpenAI's for OpenAI's vocabulary. Every file is written whole or
-not at all.
+"openai": `encoder.json` + `vocab.bpe`, byte for byte OpenAI's for OpenAI's vocabulary. All files are written, or none.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -32,9 +32,11 @@ def write_folder(
         if name not in FORMATS:
             raise TokenizerError(f"Unknown format {name!r}.{nearest(name, FORMATS)} Formats: {', '.join(FORMATS)}.")
         files |= _hf(vocabulary, model_max_length) if name == "hf" else _pair(vocabulary, name)
-    for name, text in files.items():
-        with atomic_write(folder / name, "w") as f:
+    with contextlib.ExitStack() as stack:
+        for name, text in files.items():
+            f = stack.enter_context(atomic_write(folder / name, "w"))
             f.write(text)
+            f.flush()  # the disk has taken all of them before the first appears
     return [folder / name for name in files]
 
 

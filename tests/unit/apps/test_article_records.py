@@ -33,6 +33,7 @@ def test_dates(given: object, text: str) -> None:
         (True, "not text or a number but bool"),
         (["x"], "but list"),
         (1e300, "no number of"),
+        (10**400, "no number of"),
     ],
 )
 def test_what_is_no_date(given: object, said: str) -> None:

@@ -82,6 +82,34 @@ def test_output_to_a_folder_is_refused_before_anything_is_made(tmp_path: Path) -
         pytest.fail("the body ran")
 
 
+def test_what_cannot_be_written_is_told_before_anything_is_computed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    console.check_output(None, "-", str(tmp_path / "new"), str(tmp_path / "file"), os.devnull)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    with pytest.raises(IsADirectoryError):
+        console.check_output(str(tmp_path / "file"), str(tmp_path))
+    with pytest.raises(FileNotFoundError) as missing:
+        console.check_output(str(tmp_path / "nwe" / "out"))
+    assert missing.value.filename == str(tmp_path / "nwe")
+    with pytest.raises(NotADirectoryError) as below:
+        console.check_output(str(tmp_path / "file" / "out"))
+    assert below.value.filename == str(tmp_path / "file")
+    if Path("/proc/self").is_dir():
+        with pytest.raises(OSError, match="out") as refused:  # a folder in which nobody, root included, makes files
+            console.check_output("/proc/self/out")
+        assert refused.value.filename == "/proc/self/out"
+
+
+def test_bytes_go_to_a_file_and_to_stdout(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    with console.open_output(str(tmp_path / "b"), "wb") as f:
+        f.write(b"\xff\r\n")
+    assert (tmp_path / "b").read_bytes() == b"\xff\r\n"
+    with console.open_output("-", "wb") as f:
+        f.write(b"\xff")
+        f.flush()
+    assert capfdbinary.readouterr().out == b"\xff"
+
+
 def test_a_device_is_written_to_and_stays_a_device() -> None:
     with console.open_output(os.devnull) as f:
         f.write("x")

@@ -25,6 +25,7 @@ from gpt2lab.cli.wording import os_error, with_flags
         ("optimizer = 'x' is not one of", "--optimizer = 'x' is not one of"),
         ("patience needs something: give val_dataset", "patience needs something: give --val-dataset"),
         ("Unknown key 'x'. Known keys: batch_size, seed.", "Unknown key 'x'. Known keys: batch_size, seed."),
+        ('its table [task] must say kind = "music".', 'its table [task] must say kind = "music".'),
         ("my_top_k_file does not exist.", "my_top_k_file does not exist."),
     ],
 )

@@ -53,8 +53,8 @@ def record_date(text: str) -> str:
 
 
 def _of_seconds(value: float) -> str:
-    seconds = value / 1000 if abs(value) >= _MILLISECONDS else value
     try:
+        seconds = value / 1000 if abs(value) >= _MILLISECONDS else value
         day = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)
     except (OverflowError, ValueError):
         raise DataError(f"its date {value!r} is no number of seconds or milliseconds since 1970") from None

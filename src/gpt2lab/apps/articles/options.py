@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,14 +42,14 @@ class ArticleOptions:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "window", "val_every", "patience"):
+        for name in ("steps", "batch_size", "accumulate", "window", "val_every", "patience", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} = {value} must be at least 1.")
         for name in ("warmup_steps", "weight_decay", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} = {getattr(self, name)} must not be negative.")
-        if self.learning_rate <= 0:
+        if not 0 < self.learning_rate < math.inf:
             raise ConfigError(f"learning_rate = {self.learning_rate} must be positive.")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout = {self.dropout} must be in [0, 1).")

@@ -7,7 +7,6 @@ are kept as they are.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -16,6 +15,7 @@ from typing import Any
 from gpt2lab.apps.articles.dates import date_text, record_date
 from gpt2lab.apps.articles.fields import FIELDS, Field
 from gpt2lab.errors import DataError
+from gpt2lab.files import parse_json
 from gpt2lab.tokenizer.text import without_surrogates
 
 LEAST_AUTHORS, LEAST_SUMMARY = 6, 51
@@ -108,10 +108,10 @@ def read_articles(lines: Iterable[str | bytes], where: str) -> Iterator[Article]
 def parsed(line: str | bytes) -> Mapping[str, Any]:
     """Return the JSON object of a line. Raises `DataError`, as the end of a sentence."""
     try:
-        value = json.loads(line.decode("utf-8-sig") if isinstance(line, bytes) else line)
+        value = parse_json(line)
     except UnicodeDecodeError as error:
         raise DataError(f"it is not UTF-8 text: {error.reason} at its byte {error.start}") from None
-    except (json.JSONDecodeError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(f"it is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise DataError(f"an object with the fields of an article is needed, not {type(value).__name__}")

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from gpt2lab.apps.detect.features import features, names
 from gpt2lab.apps.detect.reading import Reader, Reading
-from gpt2lab.apps.detect.verdict import Kept, Verdict, call_of, nearest_length
-from gpt2lab.apps.detect.zero_shot import REFERRED, measure, two_sided
+from gpt2lab.apps.detect.verdict import Kept, Verdict, call_of, nearest_length, usable
+from gpt2lab.apps.detect.zero_shot import METHODS, REFERRED, measure, two_sided
 from gpt2lab.config import from_dict, to_dict
 from gpt2lab.errors import ConfigError, DataError
 from gpt2lab.files import read_json, write_json
@@ -38,6 +38,18 @@ class Humans:
 
     words: int
     quantiles: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        for name, values in self.quantiles.items():
+            listed = isinstance(values, list | tuple) and all(isinstance(v, int | float) for v in values)
+            if (
+                not listed
+                or name not in METHODS
+                or len(values) < 2
+                or not usable(values)
+                or sorted(values) != [*values]
+            ):
+                raise ConfigError(f"What it says of {name!r} on human texts is damaged; train it again.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +86,10 @@ class Detector:
             raise ConfigError(f"This detector has format {self.format}; this version of gpt2lab reads {FORMAT}.")
         if not len(self.mean) == len(self.scale) == n or len(self.weights) != n + len(self.squared):
             raise ConfigError("This detector's lists do not have the same length; train it again.")
+        if not n or not usable((*self.mean, *self.scale, *self.weights, self.intercept)) or min(self.scale) <= 0:
+            raise ConfigError("This detector's numbers are damaged; train it again.")
+        if [k.words for k in self.kept] != sorted({k.words for k in self.kept}):
+            raise ConfigError("What this detector says of held-out texts is not in the order of their lengths.")
         known = set(names())
         for name in (*self.features, *self.squared):
             if name not in known or name not in self.features:

@@ -6,6 +6,7 @@ other (Hugging Face's format), `head.safetensors` and `discriminator.json`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +63,10 @@ class Learning:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "learning_rate"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} = {getattr(self, name)} must be positive.")
-        for name, least in (("batch_size", 1), ("window", 2)):
-            if getattr(self, name) < least:
+        for name, least in (("batch_size", 1), ("window", 2), ("threads", 1)):
+            if getattr(self, name) is not None and getattr(self, name) < least:
                 raise ConfigError(f"{name} = {getattr(self, name)} must be at least {least}.")
 
 

@@ -187,9 +187,10 @@ def _kept(table: Table, scores: Array, words: int) -> Kept | None:
 def _humans(table: Table, words: int) -> Humans:
     here = (table.words == (words if words != LENGTHS[-1] else 0)) & (table.labels == 0)
     at = np.linspace(0, 1, QUANTILES)
+    known = {name: values[~np.isnan(values)] for name, values in zip(METHODS, table.values[here].T, strict=True)}
     return Humans(
         words=words,
-        quantiles={name: list(_short(np.quantile(table.values[here, i], at))) for i, name in enumerate(METHODS)},
+        quantiles={name: list(_short(np.quantile(values, at))) for name, values in known.items() if len(values)},
     )
 
 

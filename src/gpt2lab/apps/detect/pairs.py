@@ -1,23 +1,22 @@
 """Human texts beside machine texts on the same matter: what detectors are trained and judged on.
 
-A JSON object on a line (also .gz and .xz): "human" and "machine", and if known "set" (a collection and a generator,
+A JSON object on a line (packed or not): "human" and "machine", and if known "set" (a collection and a generator,
 "xsum_gpt2-xl"), "corpus", "generator", "sampler" (how the tokens were chosen). The same human text may stand beside
 several generators' texts; `document` tells, so that no text is both learnt from and judged on.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
-import lzma
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gpt2lab.apps.detect.reading import flattened
+from gpt2lab.data.sources import open_source
 from gpt2lab.errors import DataError
+from gpt2lab.files import parse_json
 
 _BEGINNING = 60  # characters by which two versions of a document are known to be one
 
@@ -56,15 +55,13 @@ def read_humans(path: str | Path) -> list[tuple[str, str]]:
     or a plain text. Raises `DataError` naming the line that has none."""
     place = Path(path).expanduser()
     if ".jsonl" not in place.suffixes:
-        return [(place.read_text(encoding="utf-8"), place.name.partition(".")[0])]
+        return [(_plain(place), _collection(place))]
     found: dict[str, tuple[str, str]] = {}
     for value, where in _objects(place):
         text = value.get("text", value.get("human")) if isinstance(value, dict) else value
         if not isinstance(text, str) or not text.strip():
             raise DataError(f"{where} has no text: a string under 'text' or 'human' is needed.")
-        name = (
-            value.get("set", place.name.partition(".")[0]) if isinstance(value, dict) else place.name.partition(".")[0]
-        )
+        name = value.get("set", _collection(place)) if isinstance(value, dict) else _collection(place)
         found.setdefault(flattened(text)[0][:_BEGINNING], (text, str(name).partition("_")[0]))
     return list(found.values())
 
@@ -75,18 +72,31 @@ def _read(path: Path) -> list[Pair]:
 
 def _objects(path: Path) -> Iterator[tuple[Any, str]]:
     """Yield what each line of a file holds, and where it stands."""
-    openers: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open}
+    with open_source(path) as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            where = f"{path}, line {number}"
+            try:
+                yield parse_json(line), where
+            except UnicodeDecodeError as error:
+                raise DataError(f"{where} is not UTF-8 text: {error.reason} at its byte {error.start}.") from None
+            except ValueError as error:
+                raise DataError(f"{where} is not JSON: {error}.") from None
+
+
+def _plain(path: Path) -> str:
+    with open_source(path) as file:
+        data = file.read()
     try:
-        with openers.get(path.suffix, open)(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    where = f"{path}, line {number}"
-                    try:
-                        yield json.loads(line), where
-                    except json.JSONDecodeError as error:
-                        raise DataError(f"{where} is not JSON: {error}.") from None
-    except (lzma.LZMAError, EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is damaged: {error}") from None
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}.") from None
+
+
+def _collection(path: Path) -> str:
+    """Return what a file's texts are called where they do not say it themselves: its name without its endings."""
+    return path.name.partition(".")[0]
 
 
 def _pair(value: Any, where: str, path: Path) -> Pair:
@@ -95,7 +105,7 @@ def _pair(value: Any, where: str, path: Path) -> Pair:
     for key in ("human", "machine"):
         if not isinstance(value.get(key), str) or not value[key].strip():
             raise DataError(f"{where} has no text under {key!r}.")
-    corpus, _, generator = str(value.get("set", path.name.partition(".")[0])).partition("_")
+    corpus, _, generator = str(value.get("set", _collection(path))).partition("_")
     return Pair(
         human=value["human"],
         machine=value["machine"],
@@ -128,11 +138,12 @@ class Split:
 def split(
     pairs: Sequence[Pair], corpora: Sequence[str] = (), generators: Sequence[str] = (), share: float = 0.5
 ) -> Split:
-    """Hold out every pair of the named corpora or generators, and besides `share` of all documents.
+    """Learn from no pair of the named corpora or generators, nor of `share` of all documents; judge on those corpora
+    and that share.
 
-    No document of a pair that is held out is learnt from, so that a human text that stands beside several generators is
-    unknown too. Which documents are held out follows from their names. Raises `DataError` for names that no pair has
-    and where nothing is left on either side.
+    A named generator's pairs elsewhere are left out altogether: their human texts may be learnt beside other
+    generators, so to judge on them would be to judge on what is known. Which documents are held out follows from their
+    names. Raises `DataError` for names that no pair has and where nothing is left to learn from.
     """
     for kind, wanted in (("corpus", corpora), ("generator", generators)):
         there = sorted({getattr(pair, kind) for pair in pairs})
@@ -146,6 +157,6 @@ def split(
             held_out.append(pair)
         elif pair.generator not in generators:
             train.append(pair)
-    if not train or not held_out:
-        raise DataError("Nothing is left to learn from or to judge on; hold out less, or more.")
+    if not train:
+        raise DataError("Nothing is left to learn from; hold out less.")
     return Split(tuple(train), tuple(held_out))

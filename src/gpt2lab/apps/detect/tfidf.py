@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gpt2lab.apps.detect.verdict import usable
 from gpt2lab.config import from_dict, to_dict
 from gpt2lab.errors import ConfigError, DataError, MissingExtraError
 from gpt2lab.files import read_json, write_json
@@ -45,6 +46,8 @@ class TfIdf:
     def __post_init__(self) -> None:
         if self.kind != KIND or not len(self.terms) == len(self.idf) == len(self.weights):
             raise ConfigError("This is no TF-IDF detector, or its lists do not have the same length; train it again.")
+        if len(set(self.terms)) < len(self.terms) or not usable((*self.idf, *self.weights, self.intercept)):
+            raise ConfigError("This TF-IDF detector's terms or numbers are damaged; train it again.")
 
     def scores(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return the log-odds that each text is a machine's."""

@@ -6,10 +6,13 @@ shorter than anything the detector was calibrated for, or unlike anything it was
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from gpt2lab.errors import ConfigError
+
+_LARGEST = 1e12  # of a number in a detector, so that no sum of products becomes infinite
 _CERTAIN = 0.99  # nothing that was measured here says more
 
 Call = Literal["machine", "human", "unsure", "too short", "unlike"]
@@ -34,6 +37,11 @@ class Kept:
     tpr: float
     shares: tuple[float | None, ...]
     counts: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        numbers = (self.slope, self.offset, self.auroc, self.tpr, *(s for s in self.shares if s is not None))
+        if self.words < 1 or not self.counts or len(self.counts) != len(self.shares) or not usable(numbers):
+            raise ConfigError(f"What it says of held-out texts of {self.words} words is damaged; train it again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,11 @@ class Verdict:
         p = self.probability
         shown = "above 0.99" if p > _CERTAIN else "below 0.01" if p < 1 - _CERTAIN else f"{p:.2f}"
         return f"{said}: probability {shown} that a machine wrote it"
+
+
+def usable(numbers: Iterable[float]) -> bool:
+    """Return whether a detector can reckon with these numbers: one that is none would make any verdict of a text."""
+    return all(abs(number) <= _LARGEST for number in numbers)
 
 
 def call_of(probability: float) -> Call:

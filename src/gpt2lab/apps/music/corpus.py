@@ -81,9 +81,10 @@ def _split(pieces: Sequence[Encoded], settings: MusicRecipe) -> tuple[list[Encod
     train = [piece for piece in pieces if piece.group not in held]
     validation = [piece for piece in pieces if piece.group in held]
     if not train or not validation:
+        by_file = ", or hold out by file (--hold-out file, task.hold_out)" if settings.hold_out == "folder" else ""
         raise DataError(
             f"{len(pieces)} pieces in {len({p.group for p in pieces})} groups cannot be split into training and "
-            'validation; give more music, or set task.hold_out = "file".'
+            f"validation; give more music{by_file}."
         )
     return train, validation
 

@@ -5,7 +5,6 @@ A piece has a name, the group that it is held out with, and either notes or rows
 
 from __future__ import annotations
 
-import json
 import tarfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from gpt2lab.apps.music.chorales import Row
 from gpt2lab.apps.music.notes import Notes
 from gpt2lab.apps.music.vocabulary import MusicVocabulary
 from gpt2lab.errors import DataError
+from gpt2lab.files import parse_json
 
 MIDI_SUFFIXES = (".mid", ".midi")
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".zip")
@@ -128,12 +128,14 @@ def _archive(path: Path) -> Iterator[tuple[str, bytes]]:
 def _chorales(name: str, data: bytes) -> Iterator[Piece]:
     """Yield the chorales of a JSON object {"train": [[[pitch, …], …], …], "valid": …, "test": …}."""
     try:
-        values: Any = json.loads(data)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        values: Any = parse_json(data)
+    except ValueError as error:
         raise DataError(f"{name} is not valid JSON: {error}.") from None
     if not isinstance(values, dict) or not set(values) <= set(_SPLITS):
         raise DataError(f'{name} must hold an object of splits: {{"train": …, "valid": …, "test": …}}.')
     for split in values:
+        if not isinstance(values[split], list):
+            raise DataError(f"{name}: {split} is no list of pieces.")
         for number, chords in enumerate(values[split]):
             if not isinstance(chords, list) or not all(_is_chord(chord) for chord in chords):
                 raise DataError(f"{name}: piece {number} of {split} is no list of chords of MIDI pitches.")
@@ -144,5 +146,5 @@ def _chorales(name: str, data: bytes) -> Iterator[Piece]:
 def _is_chord(value: Any) -> bool:
     """Say whether `value` is a list of whole numbers below 128; some files write them as floats, or rests as -1."""
     return isinstance(value, list) and all(
-        isinstance(p, (int, float)) and not isinstance(p, bool) and p <= 127 and p == int(p) for p in value
+        p <= 127 if type(p) is int else type(p) is float and p.is_integer() and p <= 127 for p in value
     )

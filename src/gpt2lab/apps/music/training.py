@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2lab.apps.music.settings import music_recipe
 from gpt2lab.apps.music.vocabulary import vocabulary
-from gpt2lab.errors import ConfigError
+from gpt2lab.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,10 +41,16 @@ def build(recipe: Recipe) -> tuple[Task, nn.Module]:
 
     from gpt2lab.apps.music.task import MusicModelling
     from gpt2lab.data import Corpus
+    from gpt2lab.data.shards import MANIFEST
     from gpt2lab.model.gpt import GPT
 
     settings = music_recipe(recipe.task)
     music = vocabulary(settings.vocabulary)
+    if not (Path(recipe.data) / MANIFEST).is_file():
+        raise DataError(
+            f"{recipe.data} holds no music to learn; encode some into it with --midi, or with gpt2lab music encode "
+            f"FILES --vocabulary {music.name} --out {recipe.data}."
+        )
     corpus = Corpus(recipe.data)
     if corpus.manifest.vocab_size != music.size or corpus.manifest.end_of_text_id != music.end_id:
         raise ConfigError(

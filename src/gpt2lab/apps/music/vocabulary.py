@@ -127,7 +127,10 @@ def vocabulary_of(tokenizer: Tokenizer | None) -> MusicVocabulary:
         for known in VOCABULARIES.values():
             if len(ids) == known.size and _ids(known.name) == dict(ids):
                 return known
-    raise TokenizerError("This is no model of music: its vocabulary is not one of " + ", ".join(VOCABULARIES) + ".")
+    raise TokenizerError(
+        f"This is no model of music: its vocabulary is not one of {', '.join(VOCABULARIES)}. Give one that "
+        "gpt2lab music train has made."
+    )
 
 
 @cache

@@ -41,6 +41,8 @@ class Part(NamedTuple):
 
 def read_files(recipe: TransferRecipe, data: str) -> Files:
     """Return the items of all files of a recipe. Raises `DataError` naming file and line."""
+    if not recipe.path(data).exists():
+        raise DataError(f"{recipe.path(data)} does not exist; --folder (task.folder) says where a recipe's files lie.")
     training, validation, test = (
         [
             item
@@ -58,7 +60,9 @@ def divided(items: Sequence[Item], share: float) -> tuple[list[Item], list[Item]
     """Return what is learnt and what is held out: the same items whatever their order, by a hash of their texts."""
     if len(items) < 2:
         raise DataError(f"{items[0].place} is the only row; to hold some of them out there must be 2.")
-    ranked = sorted(items, key=lambda item: hashlib.blake2b("\0".join(item.texts).encode()).digest())
+    ranked = sorted(
+        items, key=lambda item: hashlib.blake2b("\0".join(item.texts).encode("utf-8", "surrogatepass")).digest()
+    )
     count = max(round(len(items) * share), 1)
     chosen = {id(item) for item in ranked[:count]}
     return [i for i in items if id(i) not in chosen], [i for i in items if id(i) in chosen]

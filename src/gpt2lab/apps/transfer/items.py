@@ -6,6 +6,7 @@ Knows columns and labels, no tokens.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -123,7 +124,7 @@ def _target(row: Row, column: str, texts: tuple[str, ...], recipe: TransferRecip
 def _number(row: Row, column: str, value: Any) -> float:
     try:
         number = float(value) if not isinstance(value, bool) else math.nan
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise DataError(f"{row.place}: {column!r} is {value!r}, not a number, which task.target = 'value' needs.")
@@ -132,7 +133,7 @@ def _number(row: Row, column: str, value: Any) -> float:
 
 def _choice(row: Row, column: str, value: Any, choices: int, count_from: int) -> int:
     text = str(value).strip() if not isinstance(value, bool) else ""
-    number = int(text) - count_from if text.isdecimal() else -1
+    number = int(text) - count_from if re.fullmatch(r"\d{1,9}", text) else -1
     if not 0 <= number < choices:
         raise DataError(
             f"{row.place}: {column!r} is {value!r}, not the number of one of {choices} choices: {count_from} to "
@@ -193,14 +194,20 @@ def _kind(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 
+def _short(label: object) -> str:
+    """Return a label for a message: a column mistaken for one may hold whole texts."""
+    shown = str(label)
+    return repr(shown if len(shown) <= 60 else shown[:60] + "…")
+
+
 def labels_of(items: Sequence[Item]) -> tuple[str, ...]:
     """Return the classes (or tags) of the training items, sorted. Raises `DataError` when there are fewer than 2."""
     found = {t for item in items for t in (item.target if isinstance(item.target, tuple) else (item.target,))}
     names = tuple(sorted(str(name) for name in found))
     if len(names) < 2:
         raise DataError(
-            f"All {len(items)} examples, from {items[0].place} on, have the label {names[0]!r}; to tell apart there "
-            "must be 2."
+            f"All {len(items)} examples, from {items[0].place} on, have the label {_short(names[0])}; to tell apart "
+            "there must be 2."
         )
     return names
 
@@ -211,7 +218,7 @@ def check_labels(items: Sequence[Item], labels: Sequence[str]) -> None:
     for item in items:
         for label in item.target if isinstance(item.target, tuple) else (item.target,):
             if label is not None and label not in known:
-                shown = ", ".join(map(repr, labels[:10])) + (" …" if len(labels) > 10 else "")
+                shown = ", ".join(map(_short, labels[:10])) + (" …" if len(labels) > 10 else "")
                 raise DataError(
-                    f"{item.place}: the label {label!r} was not seen in training; there it was one of {shown}."
+                    f"{item.place}: the label {_short(label)} was not seen in training; there it was one of {shown}."
                 )

@@ -19,6 +19,7 @@ from gpt2lab.apps.transfer.settings import Shape, TransferRecipe
 from gpt2lab.apps.transfer.table import Row
 from gpt2lab.checkpoint import Checkpoint
 from gpt2lab.checkpoint.heads import Head, HeadKind, holds_head, load_with_head
+from gpt2lab.checkpoint.hf import CONFIG
 from gpt2lab.config import from_dict, to_dict
 from gpt2lab.engine.loading import load_backend
 from gpt2lab.errors import CheckpointError, ConfigError
@@ -67,6 +68,10 @@ class TransferModel:
         place = Path(folder).expanduser()
         if holds_head(place / MODEL):
             place = place / MODEL
+        if not (place / CONFIG).is_file():
+            raise CheckpointError(
+                f"{folder} is no model with a head; give a run of gpt2lab transfer train, or a folder of transformers."
+            )
         base, head = load_with_head(place)
         about = About(task={"kind": "transfer", "shape": _SHAPES[head.kind]})
         if head.kind == "value":

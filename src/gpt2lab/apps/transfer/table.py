@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 from gpt2lab.apps.transfer.settings import Format
 from gpt2lab.data.fields import Fields
 from gpt2lab.errors import DataError, nearest
+from gpt2lab.files import parse_json
 
 _SUFFIXES: dict[str, Format] = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl"}
 
@@ -48,15 +48,18 @@ class Row(NamedTuple):
 def read_table(path: str | Path, *, kind: Format | None = None, header: bool = True) -> list[Row]:
     """Return the rows of a file; see `rows_of`. Raises `DataError` for one that is missing, foreign or empty."""
     place = Path(path)
-    kind = kind or _SUFFIXES.get(place.suffix.lower())
-    if kind is None:
-        raise DataError(f"{place} says by its name of no format; call it .tsv, .csv or .jsonl, or set task.format.")
     try:
         data = place.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{place} does not exist; task.folder says where the files lie.") from None
+        raise DataError(f"{place} does not exist.") from None
     except IsADirectoryError:
         raise DataError(f"{place} is a folder; a file is needed.") from None
+    kind = kind or _SUFFIXES.get(place.suffix.lower())
+    if kind is None:
+        raise DataError(
+            f"{place} says by its name of no format; call it .tsv, .csv or .jsonl, or name the format (--format, in a "
+            "recipe task.format)."
+        )
     return rows_of(data, str(place), kind=kind, header=header)
 
 
@@ -85,9 +88,9 @@ def _objects(text: str, name: str) -> Iterator[Row]:
             continue
         place = f"{name}, line {number}"
         try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{place} is not JSON: {error.msg}.") from None
+            value = parse_json(line)
+        except ValueError as error:
+            raise DataError(f"{place} is not JSON: {error}.") from None
         if not isinstance(value, dict):
             raise DataError(f"{place} is not a JSON object with named values.")
         yield Row(place, value)

@@ -65,7 +65,7 @@ class Transfer:
         self._models_dir = models_dir
         self._files: Files | None = None
         if epochs is not None:
-            if recipe is None or epochs <= 0:
+            if recipe is None or not 0 < epochs < math.inf:
                 raise ConfigError(f"epochs = {epochs} must be positive, and goes with a recipe.")
             overrides = [*overrides, f"train.steps={self._steps(recipe, overrides, epochs)}"]
         self.trainer: Trainer = train.trainer(

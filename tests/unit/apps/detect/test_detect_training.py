@@ -5,24 +5,27 @@ from __future__ import annotations
 import json
 import lzma
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from gpt2lab.apps.detect.build import Sampling, build_pairs
-from gpt2lab.apps.detect.detector import Detector, load_detector
+from gpt2lab.apps.detect.detector import DEFAULT, Detector, load_detector
 from gpt2lab.apps.detect.features import names
 from gpt2lab.apps.detect.fit import LENGTHS, Table, fit, tabulate
 from gpt2lab.apps.detect.pairs import Pair, read_humans, read_pairs, split
 from gpt2lab.apps.detect.reading import Reader
 from gpt2lab.apps.detect.report import diagram_svg, judge, markdown, plain, tables, zero_shot_scorers
 from gpt2lab.apps.detect.store import Store
-from gpt2lab.apps.detect.tfidf import fit_tfidf, load_tfidf
+from gpt2lab.apps.detect.tfidf import TfIdf, fit_tfidf, load_tfidf
 from gpt2lab.apps.detect.trained import calibrated, judged
 from gpt2lab.apps.detect.verdict import Kept, call_of, nearest_length
 from gpt2lab.errors import ConfigError, DataError, RequestError
+from gpt2lab.files import read_json
 from gpt2lab.lm.model import LanguageModel
 from gpt2lab.metrics.ranking import auroc
 
@@ -96,7 +99,7 @@ def test_a_file_that_holds_no_pairs_is_one_sentence(line: str, sentence: str, tm
     with pytest.raises(DataError, match=sentence):
         read_pairs([tmp_path / "p.jsonl"])
     (tmp_path / "p.jsonl.xz").write_bytes(b"no")
-    with pytest.raises(DataError, match=r"p.jsonl.xz is damaged"):
+    with pytest.raises(DataError, match=r"p.jsonl.xz is not a whole compressed file"):
         read_pairs([tmp_path / "p.jsonl.xz"])
 
 
@@ -114,10 +117,16 @@ def test_no_document_is_on_both_sides_and_what_is_held_out_is_not_learnt() -> No
     assert found == split(made(60), corpora=["a"], generators=["x"], share=0.5)
 
 
+def test_a_generator_alone_can_be_held_out_of_the_learning() -> None:
+    found = split(made(60), generators=["x"], share=0.0)
+    assert {p.generator for p in found.train} == {"y"}
+    assert found.held_out == ()
+
+
 def test_what_cannot_be_split_is_one_sentence() -> None:
     with pytest.raises(DataError, match="No pair has the generator 'z'; there are: x, y"):
         split(made(3), generators=["z"])
-    with pytest.raises(DataError, match="Nothing is left to learn from or to judge on"):
+    with pytest.raises(DataError, match="Nothing is left to learn from"):
         split(made(3), corpora=["a", "b"])
 
 
@@ -238,6 +247,36 @@ def test_a_file_that_is_no_detector_is_one_sentence(detector: Detector, tmp_path
         replace(detector, format=7)
 
 
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: d["weights"].__setitem__(0, NAN), "numbers are damaged"),
+        (lambda d: d["weights"].__setitem__(0, 1e300), "numbers are damaged"),
+        (lambda d: d["scale"].__setitem__(0, 0.0), "numbers are damaged"),
+        (lambda d: d.update(features=[], squared=[], mean=[], scale=[], weights=[]), "numbers are damaged"),
+        (lambda d: d["kept"][0].update(words=0), "held-out texts of 0 words is damaged"),
+        (lambda d: d["kept"][0].update(counts=[], shares=[]), "held-out texts of .* is damaged"),
+        (lambda d: d["kept"][0].update(shares=[0.5]), "held-out texts of .* is damaged"),
+        (lambda d: d["kept"][0].update(slope=NAN), "held-out texts of .* is damaged"),
+        (lambda d: d["kept"].reverse(), "not in the order of their lengths"),
+        (lambda d: d["humans"][0]["quantiles"].update(smell=[0.0, 1.0]), "'smell' on human texts is damaged"),
+        (lambda d: d["humans"][0]["quantiles"].update(rank=5), "'rank' on human texts is damaged"),
+        (lambda d: d["humans"][0]["quantiles"].update(rank=[]), "'rank' on human texts is damaged"),
+        (lambda d: d["humans"][0]["quantiles"].update(rank=["a", "b"]), "'rank' on human texts is damaged"),
+        (lambda d: d["humans"][0]["quantiles"].update(rank=[1.0, 0.0]), "'rank' on human texts is damaged"),
+    ],
+)
+def test_a_damaged_detector_gives_no_verdict(damage: Callable[[Any], None], message: str, tmp_path: Path) -> None:
+    values = read_json(DEFAULT)
+    damage(values)
+    (tmp_path / "d.json").write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        load_detector(tmp_path / "d.json")
+
+
 def test_too_few_documents_are_one_sentence(pairs: list[Pair], store: Store) -> None:
     pytest.importorskip("sklearn")
     with pytest.raises(DataError, match="3 documents are too few to learn from; 10 are needed"):
@@ -265,6 +304,10 @@ def test_tfidf_is_scikit_learns(pairs: list[Pair], tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text('{"kind": "tfidf"}', encoding="utf-8")
     with pytest.raises(DataError, match="holds no detector that can be used"):
         load_tfidf(tmp_path / "t.json")
+    for damaged in ({"weights": (NAN, 1.0)}, {"terms": ("sea", "sea")}):
+        with pytest.raises(ConfigError, match="terms or numbers are damaged"):
+            TfIdf(**{"name": "x", "terms": ("sea", "ship"), "idf": (1.0, 1.0), "weights": (1.0, 1.0), "intercept": 0.0,
+                     "trained": {}, **damaged})  # fmt: skip
 
 
 # ---- reports

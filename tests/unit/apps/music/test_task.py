@@ -118,8 +118,10 @@ def test_bad_files_are_an_error_or_counted(folder: Path, tmp_path: Path) -> None
 
 
 def test_music_that_cannot_be_split_or_found(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="1 pieces in 1 groups cannot be split"):
+    with pytest.raises(DataError, match=r"1 pieces in 1 groups cannot be split .* give more music\.$"):
         encode_corpus([folder / "group0" / "0.mid"], tmp_path / "corpus", MusicRecipe())
+    with pytest.raises(DataError, match="give more music, or hold out by file"):
+        encode_corpus([folder / "group0" / "0.mid"], tmp_path / "corpus", MusicRecipe(hold_out="folder"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"There is no MIDI file in .*empty; looked for \.mid"):
         encode_corpus([tmp_path / "empty"], tmp_path / "corpus", MusicRecipe())

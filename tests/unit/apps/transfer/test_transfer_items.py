@@ -86,6 +86,7 @@ def test_what_a_row_of_classes_gets_wrong(recipe: TransferRecipe, row: dict[str,
             r"^t, line 1: 'label' is 2, not the number of one of 2 choices: 0 to 1 \(task\.count_from = 0\)",
         ),
         ("choice", {"context": "a", "choices": ["b", "c"], "label": "b"}, r"'label' is 'b', not the number"),
+        ("choice", {"context": "a", "choices": ["b", "c"], "label": "1" * 5000}, r"'label' is '1+', not the number"),
         ("tags", {"words": "a b", "tags": "X"}, r"^t, line 1: there are 2 words and 1 tags; each word has one"),
         ("tags", {"words": "", "tags": ""}, r"^t, line 1: 'words' is empty; there are no words"),
         ("tags", {"words": [1], "tags": "X"}, r"^t, line 1: 'words' must be a list of words, or words with blanks"),
@@ -115,6 +116,8 @@ def test_labels_are_those_of_the_training() -> None:
         check_labels(unseen, labels_of(training))
     with pytest.raises(DataError, match=r"^All 1 examples, from t, line 1 on, have the label 'yes'"):
         labels_of(training[:1])
+    with pytest.raises(DataError, match=r"have the label '(text ){12}…'"):
+        labels_of(items(TEXT, {"text": "a", "label": "text " * 1000}))
     tags = items(shaped("tags"), {"words": "a b c", "tags": "X Y X"})
     assert labels_of(tags) == ("X", "Y")
     with pytest.raises(DataError, match="the label 'Y' was not seen"):
