@@ -217,6 +217,10 @@ def trainer_times(shape: Shape, steps: int, precision: str) -> list[float]:
 
 def contestant(name: str, shape: Shape, threads: int) -> None:
     """Run one contestant in this process and print its seconds a step and its peak memory as JSON."""
+    if name.startswith("gpt2lab"):
+        from gpt2lab.train.waiting import wait_briefly
+
+        wait_briefly()
     import torch
 
     torch.set_num_threads(threads)
@@ -276,7 +280,7 @@ def ratio(name: str, others: Sequence[str], speeds: dict[str, list[float]]) -> s
     return f"{statistics.median(own / max(theirs) for own, *theirs in turns):.2f} x"
 
 
-def heading(threads: int, rounds: int) -> list[str]:
+def heading(keys: Sequence[str], threads: int, rounds: int) -> list[str]:
     import torch
     import transformers
 
@@ -288,6 +292,7 @@ def heading(threads: int, rounds: int) -> list[str]:
         f"- {key}: {s.n_layer} layers, width {s.n_embd}, window {s.window}, vocabulary {s.vocabulary}, "
         f"{s.batch} rows a step, {s.rows} at a time"
         for key, s in SHAPES.items()
+        if key in keys
     ]
     return [
         "# Benchmarks of training",
@@ -322,7 +327,7 @@ def main() -> None:
         contestant(arguments.contestant, SHAPES[keys[0]], arguments.threads)
         return
     rows = [row for key in keys for row in compare(key, arguments.threads, arguments.rounds, arguments.only.split(";"))]
-    text = "\n".join([*heading(arguments.threads, arguments.rounds), *rows, ""])
+    text = "\n".join([*heading(keys, arguments.threads, arguments.rounds), *rows, ""])
     sys.stdout.write(text)
     if arguments.output:
         arguments.output.write_text(text, encoding="utf-8")

@@ -72,6 +72,53 @@ void gelu_gradient(Operations& operations, const Values<const T>& x, const Value
   operations.gelu_gradient(from, above, n, to);
 }
 
+using Plain = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+NormShape norm_of(const Rows<const float>& x, const Plain& gain, float epsilon) {
+  demand(x.shape(1) > 0 && gain.size() == x.shape(1));
+  return {static_cast<int>(x.shape(0)), static_cast<int>(x.shape(1)), epsilon};
+}
+
+void layer_norm(Operations& operations, const Rows<const float>& x, const Plain& gain, const Plain& bias, float epsilon, const Rows<std::int16_t>& y) {
+  const NormShape shape = norm_of(x, gain, epsilon);
+  demand(bias.size() == gain.size() && y.shape(0) == x.shape(0) && y.shape(1) == x.shape(1));
+  const float *from = x.data(), *gains = gain.data(), *biases = bias.data();
+  std::uint16_t* to = bits(y.data());
+  nb::gil_scoped_release release;
+  operations.layer_norm(shape, from, gains, biases, to);
+}
+
+void layer_norm_gradient(Operations& operations, const Rows<const float>& x, const Plain& gain, float epsilon, const Rows<const std::int16_t>& upstream,
+                         const Rows<float>& d_x, const Rows<float>& d_gain_bias) {
+  const NormShape shape = norm_of(x, gain, epsilon);
+  demand(upstream.shape(0) == x.shape(0) && upstream.shape(1) == x.shape(1) && d_x.shape(0) == x.shape(0) && d_x.shape(1) == x.shape(1));
+  demand(d_gain_bias.shape(0) == 2 && d_gain_bias.shape(1) == gain.size());
+  const float *from = x.data(), *gains = gain.data();
+  const std::uint16_t* above = bits(upstream.data());
+  float *to = d_x.data(), *sums = d_gain_bias.data();
+  nb::gil_scoped_release release;
+  operations.layer_norm_gradient(shape, from, gains, above, to, sums);
+}
+
+void add(Operations& operations, const Plain& x, const Values<const std::int16_t>& y, const Values<float>& out) {
+  demand(x.size() == y.size() && x.size() == out.size());
+  const float* from = x.data();
+  const std::uint16_t* joining = bits(y.data());
+  float* to = out.data();
+  const auto n = static_cast<std::ptrdiff_t>(x.size());
+  nb::gil_scoped_release release;
+  operations.add(from, joining, n, to);
+}
+
+void sum_columns(Operations& operations, const Rows<const std::int16_t>& x, const Values<float>& total) {
+  demand(x.shape(1) == total.size());
+  const std::uint16_t* from = bits(x.data());
+  float* to = total.data();
+  const auto rows = static_cast<int>(x.shape(0)), width = static_cast<int>(x.shape(1));
+  nb::gil_scoped_release release;
+  operations.sum_columns(from, rows, width, to);
+}
+
 template <class T>
 void exponentials(Operations& operations, const Rows<T>& x, const Values<float>& highest, const Values<float>& sum) {
   demand(x.shape(1) > 0 && highest.size() == x.shape(0) && sum.size() == x.shape(0));
@@ -96,6 +143,10 @@ void bind_operations(nb::module_& m) {
       .def("gelu", &gelu<std::int16_t>, "x"_a, "y"_a)
       .def("gelu_gradient", &gelu_gradient<float>, "x"_a, "upstream"_a, "out"_a)
       .def("gelu_gradient", &gelu_gradient<std::int16_t>, "x"_a, "upstream"_a, "out"_a)
+      .def("layer_norm", &layer_norm, "x"_a, "gain"_a, "bias"_a, "epsilon"_a, "y"_a)
+      .def("layer_norm_gradient", &layer_norm_gradient, "x"_a, "gain"_a, "epsilon"_a, "upstream"_a, "d_x"_a, "d_gain_bias"_a)
+      .def("add", &add, "x"_a, "y"_a, "out"_a)
+      .def("sum_columns", &sum_columns, "x"_a, "total"_a)
       .def("exponentials", &exponentials<float>, "x"_a, "highest"_a, "sum"_a)
       .def("exponentials", &exponentials<std::int16_t>, "x"_a, "highest"_a, "sum"_a)
       .def("attention", [](Operations& operations, const Halves<const std::int16_t>& qkv, float scale, const Halves<std::int16_t>& out, const Sums& log_sum,

@@ -10,6 +10,8 @@ namespace gpt2lab {
 namespace {
 
 constexpr std::ptrdiff_t kStretch = 16384;  // elements that a thread takes at once
+constexpr int kPartRows = 128;              // rows that are summed one after another, whoever does it
+constexpr std::size_t kHalves = 65536;      // values of a bf16
 constexpr int kBriefly = 200;               // spins before sleep: other threads than these want the processors in between
 
 // Where one head's part of the scratch of attention() lies: pages of keys and values, queries and outputs as floats, and what
@@ -52,7 +54,12 @@ float widened(std::uint16_t half) {
 
 }  // namespace
 
-Operations::Operations(const Kernels& kernels, int threads) : kernels_(kernels), team_(threads, kBriefly), scratch_(static_cast<std::size_t>(team_.size())) {}
+Operations::Operations(const Kernels& kernels, int threads) : kernels_(kernels), team_(threads, kBriefly), scratch_(static_cast<std::size_t>(team_.size())), gelu_(kHalves), slope_(kHalves) {
+  std::vector<float> values(kHalves), ones(kHalves, 1.0f);
+  for (std::size_t i = 0; i < kHalves; ++i) values[i] = widened(static_cast<std::uint16_t>(i));
+  kernels_.gelu_f32(values.data(), kHalves, gelu_.data());
+  kernels_.gelu_gradient_f32(values.data(), ones.data(), kHalves, slope_.data());
+}
 
 template <class Work>
 void Operations::each_stretch(std::ptrdiff_t n, const Work& work) {
@@ -80,7 +87,7 @@ void Operations::gelu(const float* x, std::ptrdiff_t n, float* y) {
 }
 template <>
 void Operations::gelu(const std::uint16_t* x, std::ptrdiff_t n, std::uint16_t* y) {
-  each_stretch(n, [&](std::ptrdiff_t at, std::ptrdiff_t count) { kernels_.gelu_bf16(x + at, count, y + at); });
+  each_stretch(n, [&](std::ptrdiff_t at, std::ptrdiff_t count) { kernels_.look_up(x + at, gelu_.data(), count, y + at); });
 }
 template <>
 void Operations::gelu_gradient(const float* x, const float* upstream, std::ptrdiff_t n, float* out) {
@@ -88,7 +95,55 @@ void Operations::gelu_gradient(const float* x, const float* upstream, std::ptrdi
 }
 template <>
 void Operations::gelu_gradient(const std::uint16_t* x, const std::uint16_t* upstream, std::ptrdiff_t n, std::uint16_t* out) {
-  each_stretch(n, [&](std::ptrdiff_t at, std::ptrdiff_t count) { kernels_.gelu_gradient_bf16(x + at, upstream + at, count, out + at); });
+  each_stretch(n, [&](std::ptrdiff_t at, std::ptrdiff_t count) { kernels_.look_up_times(x + at, slope_.data(), upstream + at, count, out + at); });
+}
+
+void Operations::layer_norm(const NormShape& shape, const float* x, const float* gain, const float* bias, std::uint16_t* y) {
+  for (auto& scratch : scratch_) scratch.at_least(static_cast<std::size_t>(shape.width) * sizeof(float));
+  team_.run([&](int rank) {
+    auto* const row = reinterpret_cast<float*>(scratch_[static_cast<std::size_t>(rank)].data());
+    team_.divide(rank, shape.rows, [&](int first, int last) {
+      for (std::ptrdiff_t r = first; r < last; ++r) {
+        kernels_.layer_norm(x + r * shape.width, gain, bias, shape.epsilon, shape.width, row);
+        kernels_.round_row(row, shape.width, shape.width, y + r * shape.width);
+      }
+    });
+  });
+}
+
+template <class Work>
+void Operations::sum_over_rows(int rows, std::ptrdiff_t size, float* total, const Work& work) {
+  const int parts = (rows + kPartRows - 1) / kPartRows;
+  sums_.at_least(static_cast<std::size_t>(parts * size));
+  sums_.clear();
+  team_.run([&](int rank) {
+    team_.divide(rank, parts, [&](int first, int last) {
+      for (int part = first; part < last; ++part) work(part * kPartRows, std::min(rows, (part + 1) * kPartRows), sums_.data() + part * size);
+    });
+  });
+  for (std::ptrdiff_t i = 0; i < size; ++i) {
+    double sum = 0.0;
+    for (int part = 0; part < parts; ++part) sum += static_cast<double>(sums_.data()[part * size + i]);
+    total[i] = static_cast<float>(sum);
+  }
+}
+
+void Operations::layer_norm_gradient(const NormShape& shape, const float* x, const float* gain, const std::uint16_t* upstream, float* d_x, float* d_gain_bias) {
+  const std::ptrdiff_t width = shape.width;
+  sum_over_rows(shape.rows, 2 * width, d_gain_bias, [&](int first, int last, float* sums) {
+    for (std::ptrdiff_t r = first; r < last; ++r)
+      kernels_.layer_norm_gradient(x + r * width, upstream + r * width, gain, shape.epsilon, shape.width, d_x + r * width, sums, sums + width);
+  });
+}
+
+void Operations::add(const float* x, const std::uint16_t* y, std::ptrdiff_t n, float* out) {
+  each_stretch(n, [&](std::ptrdiff_t at, std::ptrdiff_t count) { kernels_.add_half(x + at, y + at, count, out + at); });
+}
+
+void Operations::sum_columns(const std::uint16_t* x, int rows, int width, float* total) {
+  sum_over_rows(rows, width, total, [&](int first, int last, float* sums) {
+    kernels_.sum_columns(x + static_cast<std::ptrdiff_t>(first) * width, last - first, width, sums);
+  });
 }
 
 template <>

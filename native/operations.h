@@ -1,6 +1,7 @@
-// What training on a CPU spends its time on beside products, by the engine's kernels: GELU, softmax, and causal attention in bf16.
+// What training on a CPU spends its time on beside products, by the engine's kernels: layer norm, GELU, softmax, and causal
+// attention in bf16.
 //
-// Works on memory that PyTorch owns. Threads divide heads and stretches of elements, never a sum.
+// Works on memory that PyTorch owns. Threads divide heads, rows and stretches of elements; no sum depends on how many they are.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +26,11 @@ struct Drop {
   std::uint64_t seed = 0;
 };
 
+struct NormShape {
+  int rows, width;
+  float epsilon;
+};
+
 class Operations {
  public:
   Operations(const Kernels& kernels, int threads);
@@ -32,10 +38,22 @@ class Operations {
   // Whether attention() and attention_gradient() can be computed, and for heads of this width.
   bool has_attention(int head_dim) const { return kernels_.attend_gradient && head_dim % kDepthBf16 == 0; }
 
+  // Of a bf16 there are 65,536: its GELU and the slope there are looked up.
   template <class Element>
   void gelu(const Element* x, std::ptrdiff_t n, Element* y);
   template <class Element>
   void gelu_gradient(const Element* x, const Element* upstream, std::ptrdiff_t n, Element* out);
+
+  // y (rows, width) = layer norm of the rows of x, rounded.
+  void layer_norm(const NormShape& shape, const float* x, const float* gain, const float* bias, std::uint16_t* y);
+
+  // The gradients of x and of (gain, bias), one behind the other, from that of y.
+  void layer_norm_gradient(const NormShape& shape, const float* x, const float* gain, const std::uint16_t* upstream, float* d_x, float* d_gain_bias);
+
+  void add(const float* x, const std::uint16_t* y, std::ptrdiff_t n, float* out);  // out = x + y
+
+  // total (width) = the sums of the columns of x (rows, width).
+  void sum_columns(const std::uint16_t* x, int rows, int width, float* total);
 
   // Each row of x (rows, width) becomes exp(x - highest), highest being its largest number, and sum their sum.
   template <class Element>
@@ -53,6 +71,10 @@ class Operations {
   template <class Work>
   void each_head(const AttentionShape& shape, const Drop& drop, const Work& work);
 
+  // Calls work(first, last, sums) for every kPartRows rows, with `size` sums that begin at zero, and adds these up in order.
+  template <class Work>
+  void sum_over_rows(int rows, std::ptrdiff_t size, float* total, const Work& work);
+
   template <class Work>
   void each_row(int rows, const Work& work);
 
@@ -62,6 +84,8 @@ class Operations {
   const Kernels& kernels_;
   Team team_;
   std::vector<Array<std::byte>> scratch_;  // one for each thread
+  Array<float> gelu_, slope_;              // of every bf16
+  Array<float> sums_;                      // of sum_over_rows()
 };
 
 }  // namespace gpt2lab

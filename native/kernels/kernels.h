@@ -169,9 +169,15 @@ struct Kernels {
   void (*exp_shifted)(const float* x, int n, float shift, float* out);
   // For training: GELU in its tanh form, and upstream times its derivative.
   void (*gelu_f32)(const float* x, std::ptrdiff_t n, float* y);
-  void (*gelu_bf16)(const std::uint16_t* x, std::ptrdiff_t n, std::uint16_t* y);
   void (*gelu_gradient_f32)(const float* x, const float* upstream, std::ptrdiff_t n, float* out);
-  void (*gelu_gradient_bf16)(const std::uint16_t* x, const std::uint16_t* upstream, std::ptrdiff_t n, std::uint16_t* out);
+  // y[i] = table[bits of x[i]], rounded; and the same times factor[i].
+  void (*look_up)(const std::uint16_t* x, const float* table, std::ptrdiff_t n, std::uint16_t* y);
+  void (*look_up_times)(const std::uint16_t* x, const float* table, const std::uint16_t* factor, std::ptrdiff_t n, std::uint16_t* y);
+  void (*add_half)(const float* x, const std::uint16_t* y, std::ptrdiff_t n, float* out);  // out = x + y
+  // total[i] += the sum of column i of x (rows, n).
+  void (*sum_columns)(const std::uint16_t* x, int rows, int n, float* total);
+  // For a row: d_x, and what is added to the gradients of gain and bias.
+  void (*layer_norm_gradient)(const float* x, const std::uint16_t* upstream, const float* gain, float epsilon, int n, float* d_x, float* d_gain, float* d_bias);
   // In place, x[i] = exp(x[i] - max), the row's largest value, which goes to `highest`; returns their sum.
   float (*exponentials_f32)(float* x, int n, float* highest);
   float (*exponentials_bf16)(std::uint16_t* x, int n, float* highest);

@@ -413,7 +413,11 @@ static void round_row(const float* x, int k, int k_padded, std::uint16_t* out) {
   for (; i < k_padded; ++i) out[i] = 0;
 }
 
-static void layer_norm(const float* x, const float* gain, const float* bias, float epsilon, int n, float* y) {
+// The mean of a row and one over its deviation.
+struct Moments {
+  float mean, scale;
+};
+static inline Moments row_moments(const float* x, float epsilon, int n) {
   F sum = f_set(0.0f);
   for (int i = 0; i < n; i += kLanes) sum = f_add(sum, f_load_n(x + i, n - i < kLanes ? n - i : kLanes, 0.0f));
   const float mean = f_sum(sum) / static_cast<float>(n);
@@ -424,10 +428,14 @@ static void layer_norm(const float* x, const float* gain, const float* bias, flo
     squares = f_fma(d, d, squares);
   }
   const float variance = f_sum(squares) / static_cast<float>(n);
-  const F scale = f_set(1.0f / __builtin_sqrtf(variance + epsilon));
+  return {mean, 1.0f / __builtin_sqrtf(variance + epsilon)};
+}
+
+static void layer_norm(const float* x, const float* gain, const float* bias, float epsilon, int n, float* y) {
+  const auto [mean, scale] = row_moments(x, epsilon, n);
   for (int i = 0; i < n; i += kLanes) {
     const int m = n - i < kLanes ? n - i : kLanes;
-    const F d = f_mul(f_sub(f_load_n(x + i, m, 0.0f), f_set(mean)), scale);
+    const F d = f_mul(f_sub(f_load_n(x + i, m, 0.0f), f_set(mean)), f_set(scale));
     f_store_n(y + i, f_fma(d, f_load_n(gain + i, m, 0.0f), f_load_n(bias + i, m, 0.0f)), m);
   }
 }
@@ -685,5 +693,5 @@ static RowStats row_stats(const float* x, int n, float* out_exp) {
 // The table of this instruction set.
 #define GPT2LAB_KERNELS(name)                                                                                        \
   {name, product_f32, product_bf16, product_i8, product_i4, quantize_row, round_row, layer_norm, attend_f32, attend_bf16, \
-   block_max, row_stats, exp_shifted, gelu_f32, gelu_bf16, gelu_gradient_f32, gelu_gradient_bf16, exponentials_f32, \
-   exponentials_bf16, nullptr}
+   block_max, row_stats, exp_shifted, gelu_f32, gelu_gradient_f32, look_up, look_up_times, add_half, sum_columns, layer_norm_gradient, \
+   exponentials_f32, exponentials_bf16, nullptr}

@@ -82,6 +82,10 @@ static inline __m256 bf16_half(const std::uint16_t* p) {
   return even_half(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
 static inline F f_load_bf16(const std::uint16_t* p) { return {bf16_half(p), bf16_half(p + 8)}; }
+static inline __m256 look_up_half(const float* table, const std::uint16_t* at) {
+  return _mm256_i32gather_ps(table, _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))), 4);
+}
+static inline F f_look_up(const float* table, const std::uint16_t* at) { return {look_up_half(table, at), look_up_half(table, at + 8)}; }
 static inline F f_load_f16(const std::uint16_t* p) {
   return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
 }

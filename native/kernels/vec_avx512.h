@@ -53,6 +53,9 @@ static inline F f_load_bf16(const std::uint16_t* p) {
   const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
+static inline F f_look_up(const float* table, const std::uint16_t* at) {  // table[at[i]]
+  return _mm512_i32gather_ps(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at))), table, 4);
+}
 #if defined(__AVX512BF16__)
 static inline void f_store_bf16(std::uint16_t* p, F a) {  // as rounded_bits() says
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a)));

@@ -70,6 +70,7 @@ static inline void f_load_pairs(const std::uint16_t* p, F& even, F& odd) {
   }
 }
 static inline F f_load_bf16(const std::uint16_t* p) { F r; GPT2LAB_EACH r.v[i] = widen_bf16(p[i]); return r; }
+static inline F f_look_up(const float* table, const std::uint16_t* at) { F r; GPT2LAB_EACH r.v[i] = table[at[i]]; return r; }
 static inline float widen_f16(std::uint16_t x) {
   const std::uint32_t sign = static_cast<std::uint32_t>(x & 0x8000) << 16, rest = x & 0x7FFFu;
   if (rest < 0x0400) return (sign ? -1.0f : 1.0f) * static_cast<float>(rest) * 0x1.0p-24f;  // below the normal range

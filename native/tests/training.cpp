@@ -1,4 +1,4 @@
-// GELU and its gradient, and the gradient of attention, against their formulas in double precision.
+// GELU, layer norm and attention with their gradients, and sums, against their formulas in double precision.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -21,28 +21,22 @@ double value_of(std::uint16_t x) { return static_cast<double>(widen_bf16(x)); }
 void put(float x, float& to) { to = x; }
 void put(float x, std::uint16_t& to) { to = bits_bf16(nearest_bf16(value_of(x))); }
 
-// The kernels' sigmoid is good to some 1e-6 of itself where it matters; a result in bf16 is then rounded.
-template <class Element>
-void check_gelu(Random& random, int n, Data data, void (*Kernels::*gelu)(const Element*, std::ptrdiff_t, Element*),
-                void (*Kernels::*gradient)(const Element*, const Element*, std::ptrdiff_t, Element*)) {
+// The kernels' sigmoid is good to some 1e-6 of itself where it matters.
+void check_gelu(Random& random, int n, Data data) {
   const auto size = static_cast<std::size_t>(n);
-  std::vector<float> numbers(size), above(size);
-  fill(random, data, numbers.data(), size);
-  fill(random, Data::normal, above.data(), size);
-  Buffer<Element> x(size), upstream(size);
-  for (std::size_t i = 0; i < size; ++i) {
-    put(random.chance(3) ? 4.0f * numbers[i] : numbers[i], x[i]);
-    put(above[i], upstream[i]);
-  }
-  const double rounding = sizeof(Element) == 2 ? 0x1.0p-8 : 0.0;
+  Buffer<float> x(size), upstream(size);
+  fill(random, data, x.data(), size);
+  fill(random, Data::normal, upstream.data(), size);
+  for (std::size_t i = 0; i < size; ++i)
+    if (random.chance(3)) x[i] *= 4.0f;
   const auto results = on_every_table<float>([&](const Table& table) {
-    Buffer<Element> y(size), slope(size);
-    (table.kernels->*gelu)(x.data(), n, y.data());
-    (table.kernels->*gradient)(x.data(), upstream.data(), n, slope.data());
+    Buffer<float> y(size), slope(size);
+    table.kernels->gelu_f32(x.data(), n, y.data());
+    table.kernels->gelu_gradient_f32(x.data(), upstream.data(), n, slope.data());
     std::vector<float> out;
     for (std::size_t i = 0; i < size; ++i) {
-      out.push_back(static_cast<float>(value_of(y[i])));
-      out.push_back(static_cast<float>(value_of(slope[i])));
+      out.push_back(y[i]);
+      out.push_back(slope[i]);
     }
     return out;
   });
@@ -50,10 +44,104 @@ void check_gelu(Random& random, int n, Data data, void (*Kernels::*gelu)(const E
     const double at = value_of(x[i]), g = value_of(upstream[i]), y = gelu_of(at), slope = slope_of(at) * g;
     const double got = value_of(results[0][2 * i]), got_slope = value_of(results[0][2 * i + 1]);
     if (!std::isfinite(at) || std::fabs(at) > 1e30) continue;
-    report.expect(within(got, y, (3e-6 + rounding) * std::fabs(y) + 3e-7), "gelu(%.9g) = %.9g, not %.9g", at, got, y);
-    report.expect(within(got_slope, slope, 6e-6 * std::fabs(g) * (1.0 + std::min(std::fabs(at), 20.0)) + rounding * std::fabs(slope) + 1e-37),
-                  "gradient at %.9g of %.9g: %.9g, not %.9g", at, g, got_slope, slope);
+    report.expect(within(got, y, 3e-6 * std::fabs(y) + 3e-7), "gelu(%.9g) = %.9g, not %.9g", at, got, y);
+    report.expect(within(got_slope, slope, 6e-6 * std::fabs(g) * (1.0 + std::min(std::fabs(at), 20.0)) + 1e-37), "gradient at %.9g of %.9g: %.9g, not %.9g",
+                  at, g, got_slope, slope);
   }
+}
+
+// Any bits may ask, those of no number too.
+void check_look_up(Random& random, int n) {
+  const auto size = static_cast<std::size_t>(n);
+  Buffer<float> table(65536);
+  for (std::size_t i = 0; i < table.size(); ++i) table[i] = static_cast<float>(random.normal());
+  Buffer<std::uint16_t> x(size), factor(size);
+  for (std::size_t i = 0; i < size; ++i) {
+    x[i] = static_cast<std::uint16_t>(random.between(0, 65535));
+    put(static_cast<float>(random.normal()), factor[i]);
+  }
+  on_every_table<float>([&](const Table& kernels) {
+    Buffer<std::uint16_t> y(size), times(size);
+    kernels.kernels->look_up(x.data(), table.data(), n, y.data());
+    kernels.kernels->look_up_times(x.data(), table.data(), factor.data(), n, times.data());
+    std::vector<float> out;
+    for (std::size_t i = 0; i < size; ++i) {
+      const float found = table[x[i]], product = found * widen_bf16(factor[i]);
+      report.expect(y[i] == bits_bf16(nearest_bf16(value_of(found))), "%s: %.9g for %.9g", kernels.kernels->name, value_of(y[i]), value_of(found));
+      report.expect(times[i] == bits_bf16(nearest_bf16(value_of(product))), "%s: %.9g for the product %.9g", kernels.kernels->name, value_of(times[i]), value_of(product));
+      out.push_back(widen_bf16(y[i]));
+    }
+    return out;
+  });
+}
+
+void check_sums(Random& random, int rows, int n) {
+  const auto size = static_cast<std::size_t>(rows) * static_cast<std::size_t>(n), width = static_cast<std::size_t>(n);
+  Buffer<float> x(size);
+  std::vector<float> begin(width);
+  Buffer<std::uint16_t> y(size);
+  fill(random, Data::normal, x.data(), size);
+  fill(random, Data::normal, begin.data(), width);
+  for (std::size_t i = 0; i < size; ++i) put(static_cast<float>(random.normal()), y[i]);
+  on_every_table<float>([&](const Table& table) {
+    Buffer<float> sums(begin), joined(size);
+    table.kernels->sum_columns(y.data(), rows, n, sums.data());
+    table.kernels->add_half(x.data(), y.data(), static_cast<std::ptrdiff_t>(size), joined.data());
+    for (std::size_t i = 0; i < size; ++i)
+      report.expect(joined[i] == x[i] + widen_bf16(y[i]), "%s: number %zu of a sum is %.9g", table.kernels->name, i, value_of(joined[i]));
+    for (std::size_t i = 0; i < width; ++i) {
+      double want = value_of(begin[i]), all = std::fabs(want);
+      for (std::size_t r = 0; r < static_cast<std::size_t>(rows); ++r) {
+        want += value_of(y[r * width + i]);
+        all += std::fabs(value_of(y[r * width + i]));
+      }
+      report.expect(within(value_of(sums[i]), want, gamma(rows + 1.0) * all), "%s: column %zu: %.9g, not %.9g", table.kernels->name, i, value_of(sums[i]), want);
+    }
+    return std::vector<float>(sums.data(), sums.data() + width);
+  });
+}
+
+void check_norm_gradient(Random& random, int n) {
+  const auto size = static_cast<std::size_t>(n);
+  Buffer<float> x(size), gain(size);
+  std::vector<float> begin(size);
+  Buffer<std::uint16_t> up(size);
+  const double shift = random.uniform(-3.0, 3.0);
+  for (std::size_t i = 0; i < size; ++i) {
+    x[i] = static_cast<float>(random.normal() + shift);
+    put(static_cast<float>(random.normal()), up[i]);
+  }
+  fill(random, Data::normal, gain.data(), size);
+  fill(random, Data::normal, begin.data(), size);
+  const double epsilon = 1e-5, count = static_cast<double>(n);
+  double mean = 0.0, variance = 0.0, sum = 0.0, along = 0.0;
+  for (std::size_t i = 0; i < size; ++i) mean += value_of(x[i]) / count;
+  for (std::size_t i = 0; i < size; ++i) variance += (value_of(x[i]) - mean) * (value_of(x[i]) - mean) / count;
+  const double scale = 1.0 / std::sqrt(variance + epsilon);
+  std::vector<double> d(size), h(size);
+  for (std::size_t i = 0; i < size; ++i) {
+    d[i] = (value_of(x[i]) - mean) * scale;
+    h[i] = value_of(up[i]) * value_of(gain[i]);
+    sum += h[i] / count;
+    along += h[i] * d[i] / count;
+  }
+  on_every_table<float>([&](const Table& table) {
+    Buffer<float> d_x(size), d_gain(begin), d_bias(begin);
+    table.kernels->layer_norm_gradient(x.data(), up.data(), gain.data(), static_cast<float>(epsilon), n, d_x.data(), d_gain.data(), d_bias.data());
+    const char* name = table.kernels->name;
+    const double slack = 1e-5 * (1.0 + std::fabs(shift));
+    std::vector<float> out;
+    for (std::size_t i = 0; i < size; ++i) {
+      const double want = (h[i] - sum - d[i] * along) * scale, want_gain = value_of(begin[i]) + value_of(up[i]) * d[i];
+      report.expect(within(value_of(d_x[i]), want, slack * scale * (std::fabs(h[i]) + std::fabs(sum) + std::fabs(d[i] * along) + 1.0)), "%s: x %zu: %.9g, not %.9g", name, i,
+                    value_of(d_x[i]), want);
+      report.expect(within(value_of(d_gain[i]), want_gain, slack * (1.0 + scale) * (std::fabs(want_gain) + std::fabs(value_of(up[i])))), "%s: gain %zu: %.9g, not %.9g", name, i,
+                    value_of(d_gain[i]), want_gain);
+      report.expect(d_bias[i] == begin[i] + widen_bf16(up[i]), "%s: bias %zu: %.9g", name, i, value_of(d_bias[i]));
+      out.insert(out.end(), {d_x[i], d_gain[i], d_bias[i]});
+    }
+    return out;
+  });
 }
 
 // As row_stats is checked: each exponential by the error of the kernels' exp, their sum by that and its own roundings.
@@ -175,8 +263,25 @@ void test_training(Random& random) {
   for (int turn = 0; turn < 60; ++turn) {
     const int n = random.between(1, 700);
     report.scene("%d numbers, %s", n, name_of(kinds[turn % 6]));
-    check_gelu<float>(random, n, kinds[turn % 6], &Kernels::gelu_f32, &Kernels::gelu_gradient_f32);
-    check_gelu<std::uint16_t>(random, n, kinds[turn % 6], &Kernels::gelu_bf16, &Kernels::gelu_gradient_bf16);
+    check_gelu(random, n, kinds[turn % 6]);
+  }
+  report.test("look_up and look_up_times");
+  for (int turn = 0; turn < 12; ++turn) {
+    const int n = random.between(1, 700);
+    report.scene("%d numbers", n);
+    check_look_up(random, n);
+  }
+  report.test("add_half and sum_columns");
+  for (int turn = 0; turn < 30; ++turn) {
+    const int rows = random.between(1, 40), n = random.between(1, 100);
+    report.scene("%d rows of %d", rows, n);
+    check_sums(random, rows, n);
+  }
+  report.test("layer_norm_gradient");
+  for (int turn = 0; turn < 40; ++turn) {
+    const int n = random.between(2, 500);
+    report.scene("%d numbers", n);
+    check_norm_gradient(random, n);
   }
   report.test("exponentials");
   for (int turn = 0; turn < 60; ++turn) {

@@ -107,8 +107,9 @@ def test_the_model_is_the_mean_of_the_last_states(model: Path) -> None:
     assert all(np.array_equal(one[name].numpy(), each[-1][name].numpy()) for name in one)
 
 
-def test_a_run_that_was_stopped_equals_one_that_was_not(data: Path, tmp_path: Path) -> None:
-    short = ("train.steps=8", "train.checkpoint_every=4", "schedule.name=constant")
+@pytest.mark.parametrize("packing", ["false", "true"])
+def test_a_run_that_was_stopped_equals_one_that_was_not(data: Path, tmp_path: Path, packing: str) -> None:
+    short = ("train.steps=8", "train.checkpoint_every=4", "schedule.name=constant", f"task.packing={packing}")
     whole = trained(recipe(data, tmp_path / "whole", average=1), overrides=short)
     trained(recipe(data, tmp_path / "parted", average=1), overrides=(*short, "train.steps=5"))
     parted = trained(None, resume=tmp_path / "parted", overrides=short)
@@ -161,6 +162,32 @@ def test_other_pairs_are_another_run(data: Path, tmp_path: Path) -> None:
     trained(recipe(data, tmp_path / "run"), overrides=short)
     with pytest.raises(ConfigError, match="had another set of pairs than that of"):
         trained(None, resume=tmp_path / "run", overrides=("train.steps=3", 'task.train=["train.en.gz", "train.en.gz"]'))
+
+
+def test_rows_of_several_pairs_and_long_attention_learn_by_heart(data: Path, tmp_path: Path, command: Command) -> None:
+    pytest.importorskip("sacrebleu", reason="BLEU is sacrebleu's")
+    values = recipe(data, tmp_path / "run", packing=True, score_every=150, score_pairs=4, beams=2, target_tokens=20)
+    values["model"] |= {"attention_layers": ["local", "compressed"], "attention_block": 8}
+    values["train"] |= {"steps": 150, "batch_size": 8}
+    made = trained(values)
+    config = load(made).config
+    assert (config.attention_layers, config.attention_block) == (("local", "compressed"), 8)
+    records = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    assert [record["bleu"] for record in records if "bleu" in record] == [pytest.approx(100)]
+    done = command("seq2seq", "run", tmp_path / "run", data / "train.en.gz", "--threads", "1")
+    assert (done.code, done.out) == (0, "".join(f"{target}\n" for _, target in PAIRS))
+    refused = command("seq2seq", "run", tmp_path / "run", data / "train.en.gz", "--precision", "int8")
+    assert refused.code == 2 and "precision = 'int8' is the native engine's" in refused.err
+
+
+def test_long_attention_is_not_put_into_a_model_that_exists(data: Path, random_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="training needs torch")
+    from gpt2lab.errors import ConfigError
+
+    values = recipe(data, tmp_path / "run", model=str(random_model))
+    values["model"]["attention_layers"] = ["local"]
+    with pytest.raises(ConfigError, match=r"model\.attention_layers is of a new model, but task\.model = .* leave one"):
+        trained(values)
 
 
 # ---- commands ----------------------------------------------------------------------------------------------------

@@ -62,6 +62,8 @@ print(need.total - need.present, peak - before)
 DEEP = {"n_positions": 128, "n_embd": 256, "n_layer": 8, "n_head": 4}
 LONG = {"n_positions": 512, "n_embd": 128, "n_layer": 4, "n_head": 4}
 
+TURNS = {"n_positions": 1024, "attention_layers": ["local", "compressed"], "attention_block": 128}
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
@@ -74,6 +76,8 @@ LONG = {"n_positions": 512, "n_embd": 128, "n_layer": 4, "n_head": 4}
         (DEEP, 50257, {"batch_size": 8, "checkpoint_activations": True}, "adamw", 0, True),
         ({**LONG, "dropout": 0.1}, 512, {"batch_size": 4}, "adamw", 0, True),
         ({**LONG, "dropout": 0.1}, 512, {"batch_size": 8, "precision": "bf16"}, "adamw", 0, True),
+        ({**LONG, "dropout": 0.1, **TURNS}, 512, {"batch_size": 8}, "adamw", 0, True),
+        ({**LONG, **TURNS}, 512, {"batch_size": 8, "precision": "bf16"}, "adamw", 0, True),
     ],
 )
 def test_the_estimate_is_within_15_percent(

@@ -90,18 +90,50 @@ def _attention(config: GPT2Config, layer: int, block: Mapping[str, Array], x: Ar
     mixed = np.empty((t, c))
     for head in range(config.n_head):
         q, k, v = (qkv[:, part * c + head * d : part * c + (head + 1) * d] for part in range(3))  # (T, D) each
+        if config.attention_of(layer) == "compressed":
+            mixed[:, head * d : (head + 1) * d] = _compressed(config, layer, block, head, q, k, v)
+            continue
         scores = q @ k.T  # (T, T)
         if config.max_relative_position:
             back = np.clip(np.arange(t)[:, None] - np.arange(t), 0, config.max_relative_position - 1)  # (T, T)
             scores = scores + np.einsum("td,tsd->ts", q, block["attn.relative_keys"][head][back])
-        if config.scale_attn_weights:
-            scores = scores / math.sqrt(d)
-        if config.scale_attn_by_inverse_layer_idx:
-            scores = scores / (layer + 1)
         scores[np.triu_indices(t, 1)] = -np.inf  # no position sees a later one
-        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-        mixed[:, head * d : (head + 1) * d] = scores / scores.sum(axis=1, keepdims=True) @ v
+        if config.attention_of(layer) == "local":
+            blocks = np.arange(t) // config.attention_block
+            scores[blocks[:, None] != blocks] = -np.inf
+        mixed[:, head * d : (head + 1) * d] = _softmax(_scaled(config, layer, scores)) @ v
     return mixed @ block["attn.c_proj.weight"] + block["attn.c_proj.bias"]
+
+
+def _compressed(
+    config: GPT2Config, layer: int, block: Mapping[str, Array], head: int, q: Array, k: Array, v: Array
+) -> Array:
+    """Attend from each position, one after the other, to the groups that are complete and to what is left over."""
+    c, d = config.attention_compression, q.shape[1]
+
+    def joined(part: str, x: Array) -> Array:
+        """Return one vector (D,) for the positions (c, D) of a group, by the kernel's c matrices."""
+        kernel = block[f"attn.compress_{part}.weight"][head].reshape(c, d, d)
+        return block[f"attn.compress_{part}.bias"][head * d : (head + 1) * d] + sum(x[i] @ kernel[i] for i in range(c))
+
+    mixed = np.empty_like(q)
+    for i in range(len(q)):
+        groups = (i + 1) // c
+        keys = [joined("keys", k[g * c : (g + 1) * c]) for g in range(groups)] + list(k[groups * c : i + 1])
+        values = [joined("values", v[g * c : (g + 1) * c]) for g in range(groups)] + list(v[groups * c : i + 1])
+        mixed[i] = _softmax(_scaled(config, layer, np.array(keys) @ q[i])) @ np.array(values)
+    return mixed
+
+
+def _scaled(config: GPT2Config, layer: int, scores: Array) -> Array:
+    if config.scale_attn_weights:
+        scores = scores / math.sqrt(config.n_embd // config.n_head)
+    return scores / (layer + 1) if config.scale_attn_by_inverse_layer_idx else scores
+
+
+def _softmax(scores: Array) -> Array:
+    scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.asarray(scores / scores.sum(axis=-1, keepdims=True))
 
 
 def _feed_forward(config: GPT2Config, block: Mapping[str, Array], x: Array) -> Array:

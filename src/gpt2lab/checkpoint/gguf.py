@@ -201,6 +201,8 @@ def _refuse_what_llama_cpp_ignores(config: GPT2Config) -> None:
         wrong = "scale_attn_by_inverse_layer_idx = True"
     elif config.max_relative_position:
         wrong = f"max_relative_position = {config.max_relative_position}"
+    elif config.is_long:
+        wrong = f"attention_layers = {', '.join(sorted({*config.attention_layers}))}"
     if wrong:
         raise CheckpointError(f"A GGUF file cannot say {wrong}, so llama.cpp would compute another model; use --to hf.")
 

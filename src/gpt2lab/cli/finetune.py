@@ -159,15 +159,14 @@ def _compare(run: FineTune, made: Path, names: tuple[str, str]) -> None:
     """Write beside the model what the run changed in what it expects of groups of people, and tell it."""
     from gpt2lab.cli import console
     from gpt2lab.cli.progress import ProgressBar
-    from gpt2lab.engine.native import NativeBackend
+    from gpt2lab.engine.loading import load_backend
     from gpt2lab.errors import Gpt2labError
     from gpt2lab.evals.bias.finetuned import PAGE, compare
     from gpt2lab.lm.model import LanguageModel
 
     base, threads = run.base, run.options.threads
     try:
-        backend = NativeBackend(base.config, base.tensors, threads=threads)
-        before = LanguageModel(backend, base.tokenizer, source=base.source)
+        before = LanguageModel(load_backend(base, threads=threads), base.tokenizer, source=base.source)
         with ProgressBar("asking before and after", unit="questions") as bar:
             after = LanguageModel.load(made, threads=threads)
             told = compare(before, after, run.folder, names=names, progress=bar.update)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
+from gpt2lab.cli import options as o
 from gpt2lab.cli.app import SETTINGS, examples, new_app
 from gpt2lab.errors import ConfigError, DataError
 
@@ -170,11 +171,8 @@ def train(
         list[str] | None,
         Option("--midi", metavar="INPUT", help="Encode this first, into the recipe's data; several may be given."),
     ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe; may be given several times."),
-    ] = None,
-    resume: Annotated[str | None, Option("--resume", metavar="RUN", help="Go on with the run in this folder.")] = None,
+    assignments: o.Assignments = None,
+    resume: o.Resume = None,
 ) -> None:
     """Train a model of music by a recipe, or go on with a run. Prints the folder of the model.
 

@@ -29,6 +29,12 @@ Threads = Annotated[
 ]
 Device = Annotated[str, Option("--device", metavar="NAME", help="cpu, or a torch device such as cuda.")]
 
+Assignments = Annotated[
+    list[str] | None,
+    Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe; may be given several times."),
+]
+Resume = Annotated[str | None, Option("--resume", metavar="RUN", help="Go on with the run in this folder.")]
+
 Seed = Annotated[
     int | None,
     Option("--seed", metavar="N", help="Decides every random choice. Default: a random one, which is told."),

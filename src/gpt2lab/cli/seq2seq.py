@@ -80,11 +80,8 @@ def train(
         str | None, Option("--model", "-m", metavar="NAME", help="The model to begin with. Default: the recipe's.")
     ] = None,
     out: Annotated[str | None, Option("--out", metavar="DIR", help="The run's folder.")] = None,
-    assignments: Annotated[
-        list[str] | None,
-        Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe; may be given several times."),
-    ] = None,
-    resume: Annotated[str | None, Option("--resume", metavar="RUN", help="Go on with the run in this folder.")] = None,
+    assignments: o.Assignments = None,
+    resume: o.Resume = None,
 ) -> None:
     """Train a model on pairs of texts, or go on with a run. Prints the folder of the model.
 

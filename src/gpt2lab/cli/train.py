@@ -6,6 +6,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from gpt2lab.cli import options as o
 from gpt2lab.cli.app import examples
 from gpt2lab.errors import ConfigError
 
@@ -21,11 +22,8 @@ def train(
     recipe: Annotated[
         str | None, Argument(metavar="RECIPE", help="A TOML file; recipes/ has examples.", show_default=False)
     ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe; may be given several times."),
-    ] = None,
-    resume: Annotated[str | None, Option("--resume", metavar="RUN", help="Go on with the run in this folder.")] = None,
+    assignments: o.Assignments = None,
+    resume: o.Resume = None,
     eval_tasks: Annotated[
         str | None,
         Option(

@@ -91,11 +91,8 @@ def train(
     epochs: Annotated[
         float | None, Option("--epochs", metavar="X", help="How often all is read. Default: the recipe's, else 3.")
     ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe; may be given several times."),
-    ] = None,
-    resume: Annotated[str | None, Option("--resume", metavar="RUN", help="Go on with the run in this folder.")] = None,
+    assignments: o.Assignments = None,
+    resume: o.Resume = None,
     as_json: Annotated[bool, Option("--json", help="Print the report instead of the folder.")] = False,
     models_dir: o.ModelsDir = None,
 ) -> None:
@@ -221,8 +218,9 @@ def _changed(model: str, task: dict[str, Any]) -> dict[str, Any]:
         return task
     from pathlib import Path
 
-    from gpt2lab.apps.transfer.model import ABOUT, MODEL
+    from gpt2lab.apps.transfer.model import ABOUT
     from gpt2lab.files import read_json
+    from gpt2lab.train.recipe import MODEL
 
     place = Path(model).expanduser()
     about = next((p for p in (place / MODEL / ABOUT, place / ABOUT) if p.is_file()), None)

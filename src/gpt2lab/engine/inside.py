@@ -69,7 +69,15 @@ def relative_keys(config: GPT2Config, tensors: Mapping[str, Floats] | None, laye
 
 
 def traced(backend: Backend, ids: Ids) -> tuple[Floats, Floats]:
-    """Return `Backend.trace` of a text of one window; raises `RequestError` for no tokens, or more than that."""
+    """Return `Backend.trace` of a text of one window.
+
+    Raises `RequestError` for no tokens, or more than that, and for attention of which there are no maps (T, T).
+    """
+    if backend.config.is_long:
+        raise RequestError(
+            "This model has layers of local or compressed attention, of which there are no maps of all pairs of "
+            "tokens; look into one of full attention."
+        )
     t, window = len(ids), backend.config.n_positions
     if not 0 < t <= window:
         raise RequestError(f"{t} tokens cannot be looked into at once; give from 1 to {window}, the model's window.")

@@ -1,4 +1,4 @@
-"""From a checkpoint to the native backend: weights packed at an earlier start are mapped, others packed and kept.
+"""From a checkpoint to the backend that computes it; for the native one, packed weights are mapped, or made and kept.
 
 The only place that knows both what a checkpoint's files contain and where packed weights lie.
 """
@@ -10,12 +10,46 @@ from collections.abc import Callable, Iterator, Mapping
 import gpt2lab._native as _native
 from gpt2lab.checkpoint.identity import READING_VERSION, Identity
 from gpt2lab.checkpoint.tensors import Array, Checkpoint
-from gpt2lab.engine.native import Format, NativeBackend, choose_precision
+from gpt2lab.engine.native import Format, NativeBackend, choose_precision, choose_threads
 from gpt2lab.engine.packed import Octets, PackedCache, Wanted
+from gpt2lab.engine.protocol import Backend
+from gpt2lab.errors import ConfigError
 from gpt2lab.model.config import GPT2Config
 
 SMALLEST = 16_000_000
 """Parameters from which on packed weights are kept; smaller models, such as the embedded one, are packed at once."""
+
+
+def load_backend(
+    found: Checkpoint,
+    *,
+    device: str = "cpu",
+    precision: str = "fp32",
+    threads: int | None = None,
+    cache: PackedCache | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Backend:
+    """Return the native backend of a checkpoint for "cpu", and PyTorch's for any other device.
+
+    A model with local or compressed attention is PyTorch's on "cpu" too, in float32, on `threads` threads of torch,
+    which are the process's. `cache` and `progress` are `load_native`'s. Raises what the backends raise, and
+    `ConfigError` for a precision that PyTorch's does not have.
+    """
+    if device == "cpu" and not found.config.is_long:
+        return load_native(found, precision=precision, threads=threads, cache=cache, progress=progress)
+    if device == "cpu" and choose_precision(precision) != "fp32" and precision != "auto":
+        raise ConfigError(
+            f"precision = {precision!r} is the native engine's, which does not compute this model's attention_layers; "
+            "use 'fp32' or 'auto'."
+        )
+    from gpt2lab.engine.torch_backend import TorchBackend  # only here is torch needed
+
+    backend = TorchBackend(found.config, found.tensors, device=device)
+    if device == "cpu" and threads is not None:
+        import torch
+
+        torch.set_num_threads(choose_threads(threads))
+    return backend
 
 
 def load_native(

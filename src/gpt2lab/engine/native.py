@@ -72,7 +72,8 @@ class NativeBackend:
     """A GPT-2 on the CPU. `tensors` has the names, shapes and float32 values of `config.tensor_shapes()`.
 
     With `packed`, the weights that another backend of this configuration and precision has packed, they are used where
-    they lie and `tensors` is not read; a `ValueError` where they are not as many as this model's.
+    they lie and `tensors` is not read; a `ValueError` where they are not as many as this model's. Raises `ConfigError`
+    for a model that it does not compute.
     """
 
     def __init__(
@@ -85,6 +86,11 @@ class NativeBackend:
         threads: int | None = None,
         packed: np.ndarray[Any, Any] | None = None,
     ) -> None:
+        if config.is_long:
+            raise ConfigError(
+                "The native engine does not compute local or compressed attention, which this model's attention_layers "
+                "ask for; the PyTorch backend does (TorchBackend, which load_backend and LanguageModel.load take)."
+            )
         self.config = config
         self.precision = choose_precision(precision)
         self.cache_precision = choose_cache_precision(cache_precision, self.precision)

@@ -46,7 +46,7 @@ class _TorchCache:
         return _TorchCache(self.kv.fork(1))
 
     def pages(self) -> list[tuple[int, int]]:
-        return [(id(t), t.element_size() * t.nelement()) for t in (self.kv.keys, self.kv.values)]
+        return [(id(t), t.element_size() * t.nelement()) for t in self.kv.tensors()]
 
 
 class TorchBackend:

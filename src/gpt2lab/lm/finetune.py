@@ -67,11 +67,13 @@ def prepare_finetune(
     """Return what `finetune` would train, before its first step."""
     from gpt2lab.config import from_dict, read_toml
     from gpt2lab.train.options import FineTuneOptions
+    from gpt2lab.train.waiting import wait_briefly
 
     check_whole("sample_every", sample_every, 0)
     check_whole("sample_length", sample_length, 1)
     check_whole("sample_num", sample_num, 1)
     chosen = from_dict(FineTuneOptions, {**(read_toml(recipe) if recipe is not None else {}), **options})
+    wait_briefly()
     try:
         from gpt2lab.train.finetune import FineTune
         from gpt2lab.train.loop import Every

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gpt2lab import checkpoint
 from gpt2lab.engine.generate import Batch
 from gpt2lab.engine.jobs import Job, Output, check_prompt
-from gpt2lab.engine.loading import load_native
+from gpt2lab.engine.loading import load_backend
 from gpt2lab.engine.packed import default_cache
 from gpt2lab.engine.params import SamplingParams, check_names, check_whole
 from gpt2lab.engine.prefix import PrefixCache
@@ -65,24 +65,20 @@ class LanguageModel:
 
         precision: "fp32" (equal to transformers), "bf16", "int8" or "int4" (ever smaller and faster), or "auto" (int8;
         docs/decisions/0004-precision.md says what each costs). device: "cpu" for the native engine, else a torch
-        device. prefix_bytes: memory for what was computed of earlier texts, so that a text that begins like one of them
-        costs only what is new in it; it changes no token. packed_cache: keep a large model's packed weights on the disk
-        (docs/formats.md) and map them at the next start. progress, packing: called with (done, total) bytes while it is
-        fetched, packed.
+        device; a model with local or compressed attention is torch's on "cpu" too. prefix_bytes: memory for what was
+        computed of earlier texts, so that a text that begins like one of them costs only what is new in it; it changes
+        no token. packed_cache: keep a large model's packed weights on the disk (docs/formats.md) and map them at the
+        next start. progress, packing: called with (done, total) bytes while it is fetched, packed.
         Raises `CheckpointError`, `DownloadError`, `ConfigError`, `RequestError` or `MissingExtraError`.
         """
         check_whole("prefix_bytes", prefix_bytes, 0)
         found = checkpoint.load(
             name_or_path, models_dir=Path(models_dir) if models_dir else None, offline=offline, progress=progress
         )
-        backend: Backend
-        if device == "cpu":
-            cache = default_cache() if packed_cache else None
-            backend = load_native(found, precision=precision, threads=threads, cache=cache, progress=packing)
-        else:
-            from gpt2lab.engine.torch_backend import TorchBackend  # only here is torch needed
-
-            backend = TorchBackend(found.config, found.tensors, device=device)
+        backend = load_backend(
+            found, device=device, precision=precision, threads=threads,
+            cache=default_cache() if packed_cache else None, progress=packing,
+        )  # fmt: skip
         return cls(
             backend, found.tokenizer, generation=found.generation, source=found.source, tensors=found.tensors,
             prefixes=PrefixCache(prefix_bytes) if prefix_bytes else None,

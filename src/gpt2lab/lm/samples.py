@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpt2lab.engine.native import NativeBackend
+from gpt2lab.checkpoint import Checkpoint
+from gpt2lab.engine.loading import load_backend
 from gpt2lab.files import atomic_write
 from gpt2lab.lm.model import LanguageModel
 from gpt2lab.tokenizer import Tokenizer
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class Samples:
     """Writes what the model of a run generates into `folder`/samples-STEP, and tells `told` of each text.
 
-    `number` texts, each of `length` tokens behind `prompt` (""; from nothing), by the native engine in fp32. `begin`
+    `number` texts, each of `length` tokens behind `prompt` (""; from nothing), in fp32. `begin`
     names the run when there is one.
     """
 
@@ -62,9 +63,10 @@ class Samples:
 def language_model(
     run: Trainer, model: nn.Module, tokenizer: Tokenizer | None, generation: Mapping[str, Any]
 ) -> LanguageModel:
-    """Return the model of a run as it is now, on the native engine in fp32, with a tokenizer and sampling defaults."""
+    """Return the model of a run as it is now, on this machine's processors in fp32, with a tokenizer and defaults."""
     task = run.task
     plain = task.exported({name: parameter.detach() for name, parameter in model.named_parameters()})
     tensors = {name: tensor.float().cpu().numpy() for name, tensor in plain.items()}
-    backend = NativeBackend(task.config, tensors, threads=run.recipe.train.threads)
+    now = Checkpoint(config=task.config, tensors=tensors, tokenizer=None, source=str(run.folder))
+    backend = load_backend(now, threads=run.recipe.train.threads)
     return LanguageModel(backend, tokenizer, generation=generation, source=f"step {run.step} of {run.folder}")

@@ -1,11 +1,16 @@
 """Keys and values of the positions already read, owned by whoever decodes and only appended to by the model.
 
-Knows shapes, not models or sampling. Legend: B rows, H heads, T new positions, S room, D head width.
+Layers of compressed attention (model/long.py) also keep what they have made of whole groups of positions. Knows shapes,
+not models or sampling.
+
+Legend: B rows, H heads, T new positions, S room, D head width, L layers, M those of compressed attention, c positions
+that such a layer makes one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -33,6 +38,11 @@ class KVCache:
         shape = (config.n_layer, rows, config.n_head, self.room, config.head_dim)
         self.keys = torch.zeros(shape, dtype=dtype, device=device)  # (L, B, H, S, D)
         self.values = torch.zeros(shape, dtype=dtype, device=device)  # (L, B, H, S, D)
+        compressed = [i for i in range(config.n_layer) if config.attention_of(i) == "compressed"]
+        self._slot_layers = {layer: place for place, layer in enumerate(compressed)}
+        shape = (len(compressed), rows, config.n_head, self.room // config.attention_compression, config.head_dim)
+        self.slot_keys = torch.zeros(shape, dtype=dtype, device=device)  # (M, B, H, S // c, D)
+        self.slot_values = torch.zeros(shape, dtype=dtype, device=device)  # (M, B, H, S // c, D)
         self.length = 0
 
     @property
@@ -55,6 +65,16 @@ class KVCache:
         self.values[layer, :, :, self.length : end] = values
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
+    def append_slots(self, layer: int, held: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Write what (B, H, n, D) groups have become behind the first `held`; return views of all, (B, H, held + n, D).
+
+        Nothing counts them: those of groups that are whole within `length` are right, also after `crop`.
+        """
+        place, end = self._slot_layers[layer], held + keys.shape[2]
+        self.slot_keys[place, :, :, held:end] = keys
+        self.slot_values[place, :, :, held:end] = values
+        return self.slot_keys[place, :, :, :end], self.slot_values[place, :, :, :end]
+
     def advance(self, positions: int) -> None:
         """Count `positions` more as read."""
         self.length += positions
@@ -68,13 +88,18 @@ class KVCache:
     def reorder(self, rows: Sequence[int] | Tensor) -> None:
         """Make row i the former row rows[i], as beam search needs; the number of rows becomes len(rows)."""
         index = torch.as_tensor(rows, dtype=torch.long, device=self.keys.device)
-        self.keys = self.keys.index_select(1, index)
-        self.values = self.values.index_select(1, index)
+        self._replace(lambda held: held.index_select(1, index))
 
     def fork(self, copies: int) -> KVCache:
         """Return a new cache with each row repeated `copies` times in a row; this one is left as it is."""
-        twin = object.__new__(KVCache)
-        twin.room, twin.length = self.room, self.length
-        twin.keys = self.keys.repeat_interleave(copies, dim=1)
-        twin.values = self.values.repeat_interleave(copies, dim=1)
+        twin = copy.copy(self)
+        twin._replace(lambda held: held.repeat_interleave(copies, dim=1))
         return twin
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Return all that is held."""
+        return self.keys, self.values, self.slot_keys, self.slot_values
+
+    def _replace(self, made: Callable[[Tensor], Tensor]) -> None:
+        """Hold of each tensor what is made of it; the second axis is the rows."""
+        self.keys, self.values, self.slot_keys, self.slot_values = map(made, self.tensors())

@@ -22,6 +22,14 @@ ACTIVATIONS = ("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu", "relu", "si
 RELATIVE_TYPE = "gpt2-relative"
 """The model type of a GPT-2 with relative attention in its config.json."""
 
+LONG_TYPE = "gpt2-long"
+"""The model type of a GPT-2 with local or compressed attention in its config.json."""
+
+ATTENTIONS = ("full", "local", "compressed")
+"""What a layer's attention can be (model/long.py)."""
+
+_LONG = ("attention_layers", "attention_block", "attention_compression")
+
 # Keys of transformers' config.json that change the forward pass in a way this project does not compute.
 _REFUSED: dict[str, tuple[Any, ...]] = {
     "add_cross_attention": (False, None),
@@ -60,6 +68,12 @@ class GPT2Config:
     attn_pdrop: float = 0.1
     max_relative_position: int = 0
     """Distances that relative attention tells apart (model/relative.py); 0: none, as GPT-2 has it."""
+    attention_layers: tuple[str, ...] = ()
+    """The attention of each layer, one of `ATTENTIONS` (model/long.py); (): full everywhere, as GPT-2 has it."""
+    attention_block: int = 256
+    """Positions of a block of local attention."""
+    attention_compression: int = 3
+    """Positions that compressed attention makes one."""
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"):
@@ -78,9 +92,40 @@ class GPT2Config:
             raise ConfigError(f"layer_norm_epsilon = {self.layer_norm_epsilon} must be positive.")
         if self.max_relative_position < 0:
             raise ConfigError(f"max_relative_position = {self.max_relative_position} must not be negative; 0 is none.")
+        self._check_long()
         for name in ("resid_pdrop", "embd_pdrop", "attn_pdrop"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} = {getattr(self, name)} must be in [0, 1).")
+
+    def _check_long(self) -> None:
+        for name in ("attention_block", "attention_compression"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} = {getattr(self, name)} must be at least 1.")
+        for kind in self.attention_layers:
+            if kind not in ATTENTIONS:
+                raise ConfigError(
+                    f"attention_layers has {kind!r}, which is not one of {', '.join(ATTENTIONS)}."
+                    f"{nearest(kind, ATTENTIONS)}"
+                )
+        if self.attention_layers and len(self.attention_layers) != self.n_layer:
+            raise ConfigError(
+                f"attention_layers names {len(self.attention_layers)} layers, but n_layer = {self.n_layer}; name the "
+                "attention of every layer, or none for full attention."
+            )
+        if self.is_long and self.max_relative_position:
+            raise ConfigError(
+                f"max_relative_position = {self.max_relative_position} is of full attention only; leave it out, or "
+                "attention_layers."
+            )
+
+    def attention_of(self, layer: int) -> str:
+        """Return which of `ATTENTIONS` a layer has."""
+        return self.attention_layers[layer] if self.attention_layers else "full"
+
+    @property
+    def is_long(self) -> bool:
+        """Whether some layer's attention is local or compressed."""
+        return any(kind != "full" for kind in self.attention_layers)
 
     @property
     def head_dim(self) -> int:
@@ -123,6 +168,11 @@ class GPT2Config:
                 shapes[f"{h}.{name}"] = shape
             if self.max_relative_position:
                 shapes[f"{h}.attn.relative_keys"] = (self.n_head, self.max_relative_position, self.head_dim)
+            if self.attention_of(i) == "compressed":
+                for part in ("keys", "values"):
+                    group = self.attention_compression * self.head_dim
+                    shapes[f"{h}.attn.compress_{part}.weight"] = (self.n_head, group, self.head_dim)
+                    shapes[f"{h}.attn.compress_{part}.bias"] = (c,)
         shapes["transformer.ln_f.weight"] = (c,)
         shapes["transformer.ln_f.bias"] = (c,)
         if not self.tie_word_embeddings:
@@ -147,7 +197,7 @@ class GPT2Config:
         project does not compute, is a `ConfigError`.
         """
         kind = values.get("model_type", "gpt2")
-        if kind not in ("gpt2", RELATIVE_TYPE):
+        if kind not in ("gpt2", RELATIVE_TYPE, LONG_TYPE):
             raise ConfigError(f"config.json says model_type = {kind!r}; only 'gpt2' models can be loaded.")
         for key, allowed in _REFUSED.items():
             if key in values and values[key] not in allowed:
@@ -164,15 +214,23 @@ class GPT2Config:
     def to_hf(self) -> dict[str, Any]:
         """Return the contents of a config.json that transformers loads as GPT2LMHeadModel.
 
-        With relative attention the model type is one that transformers does not know: it would leave the tensors out.
+        With relative, local or compressed attention the model type is one that transformers does not know: it would
+        leave tensors out and compute another model.
         """
         values = to_dict(self)
-        plain = not values["max_relative_position"]
-        if plain:
+        kind, architecture = "gpt2", "GPT2LMHeadModel"
+        if self.max_relative_position:
+            kind, architecture = RELATIVE_TYPE, "GPT2RelativeLMHeadModel"
+        else:
             del values["max_relative_position"]
+        if self.is_long:
+            kind, architecture = LONG_TYPE, "GPT2LongLMHeadModel"
+        else:
+            for name in _LONG:
+                del values[name]
         return {
-            "architectures": ["GPT2LMHeadModel" if plain else "GPT2RelativeLMHeadModel"],
-            "model_type": "gpt2" if plain else RELATIVE_TYPE,
+            "architectures": [architecture],
+            "model_type": kind,
             **values,
             "n_ctx": self.n_positions,
             "torch_dtype": "float32",

@@ -2,6 +2,7 @@
 
 Source: Radford et al. (2019), section 2.3: N(0, initializer_range) everywhere, projections into the residual stream
 smaller by 1/sqrt(number of residual layers), of which a model of n_layer blocks has 2 * n_layer; biases 0, gains 1.
+What compresses keys and values begins near their mean.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from gpt2lab.model.config import GPT2Config
+from gpt2lab.model.long import Compression
 
 
 @torch.no_grad()
@@ -22,3 +24,7 @@ def initialise(model: nn.Module, config: GPT2Config, generator: torch.Generator 
         else:
             std = residual_std if name.endswith("c_proj.weight") else config.initializer_range
             parameter.normal_(0.0, std, generator=generator)
+    for module in model.modules():
+        if isinstance(module, Compression):
+            mean = torch.eye(module.weight.shape[2], device=module.weight.device) / module.factor
+            module.weight.add_(mean.repeat(module.factor, 1))

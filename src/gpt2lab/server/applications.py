@@ -30,11 +30,11 @@ from gpt2lab.engine.moments import moments_pieces
 from gpt2lab.errors import CheckpointError, DataError
 from gpt2lab.lm.model import LanguageModel
 from gpt2lab.server import application_schemas as schemas
-from gpt2lab.server.failures import ApiError, as_api_error
+from gpt2lab.server.failures import ApiError
 from gpt2lab.server.models import LoadedModel, ModelPool
 from gpt2lab.server.prompts import PIECE
 from gpt2lab.server.settings import ServerSettings
-from gpt2lab.server.streams import DONE, EventStream, event
+from gpt2lab.server.streams import EventStream, event
 from gpt2lab.server.writing import Piece, Writing
 
 _detectors: WeakKeyDictionary[LanguageModel, Judge | None] = WeakKeyDictionary()
@@ -95,17 +95,10 @@ class FieldAnswer:
         return {**self._head, "text": text, "complete": pieces[-1].finish == "stop"}
 
     async def events(self) -> AsyncIterator[bytes]:
-        """Yield its pieces in the shape of a completion's; what goes wrong is an event too."""
-        try:
-            async for piece in self._writing:
-                choice = {"index": 0, "text": piece.text, "finish_reason": piece.finish or None}
-                yield event(json.dumps({**self._head, "choices": [choice]}).encode())
-        except Exception as error:
-            failure = as_api_error(error)
-            yield event(json.dumps(failure.body).encode())
-            if failure.status_code == 500:
-                raise
-        yield DONE
+        """Yield its pieces in the shape of a completion's."""
+        async for piece in self._writing:
+            choice = {"index": 0, "text": piece.text, "finish_reason": piece.finish or None}
+            yield event(json.dumps({**self._head, "choices": [choice]}).encode())
 
 
 async def planned(

@@ -15,13 +15,12 @@ from typing import Any
 
 from gpt2lab.engine.jobs import Job
 from gpt2lab.engine.params import SamplingParams
-from gpt2lab.server.failures import ApiError, as_api_error
+from gpt2lab.server.failures import ApiError
 from gpt2lab.server.models import LoadedModel
 from gpt2lab.server.naming import LogprobLists
 from gpt2lab.server.prompts import Prompt, add_scores, read_prompts, scored
 from gpt2lab.server.schemas import CompletionRequest
 from gpt2lab.server.settings import ServerSettings
-from gpt2lab.server.streams import DONE, event
 from gpt2lab.server.writing import Piece, Writing
 
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p", "repetition_penalty", "no_repeat_ngram_size")
@@ -158,35 +157,25 @@ class Answer:
         return {**self._head, "choices": choices, "usage": self._usage()}
 
     async def events(self) -> AsyncIterator[bytes]:
-        """Yield server-sent events: a chunk for each piece, the usage if it was asked for, and the end.
-
-        What goes wrong once the stream has begun is an event too, as OpenAI's client expects it.
-        """
+        """Yield server-sent events: a chunk for each piece, and the usage if it was asked for."""
         request = self._plan.request
         usage = request.stream_options is not None and bool(request.stream_options.include_usage)
         more = {"usage": None} if usage else {}
-        try:
-            if request.echo:
-                for i, text in enumerate(await self._echo()):
-                    logprobs = self._lists[i].take() if self._lists else None
-                    finish = None if self._plan.params.max_new_tokens else "length"
-                    yield self._event([self._choice(i, i, text, logprobs, finish, [])], more)
-            elif not self._plan.params.max_new_tokens:
-                for i in range(self._plan.texts):
-                    yield self._event([self._choice(i, i, "", None, "length", [])], more)
-            async for piece in self._pieces():
-                self._add_logprobs(piece)
-                i = piece.index
+        if request.echo:
+            for i, text in enumerate(await self._echo()):
                 logprobs = self._lists[i].take() if self._lists else None
-                yield self._event([self._choice(i, i, piece.text, logprobs, piece.finish or None, piece.ids)], more)
-            if usage:
-                yield self._event([], {"usage": self._usage()})
-        except Exception as error:
-            failure = as_api_error(error)
-            yield event(json.dumps(failure.body).encode())
-            if failure.status_code == 500:
-                raise
-        yield DONE
+                finish = None if self._plan.params.max_new_tokens else "length"
+                yield self._event([self._choice(i, i, text, logprobs, finish, [])], more)
+        elif not self._plan.params.max_new_tokens:
+            for i in range(self._plan.texts):
+                yield self._event([self._choice(i, i, "", None, "length", [])], more)
+        async for piece in self._pieces():
+            self._add_logprobs(piece)
+            i = piece.index
+            logprobs = self._lists[i].take() if self._lists else None
+            yield self._event([self._choice(i, i, piece.text, logprobs, piece.finish or None, piece.ids)], more)
+        if usage:
+            yield self._event([], {"usage": self._usage()})
 
     async def _pieces(self) -> AsyncIterator[Piece]:
         async for piece in self._writing:

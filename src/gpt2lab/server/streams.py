@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+
+from gpt2lab.server.failures import as_api_error
 
 
 class Streamed(Protocol):
@@ -18,7 +21,7 @@ class Streamed(Protocol):
     async def __aexit__(self, *error: object) -> None: ...
 
     def events(self) -> AsyncIterator[bytes]:
-        """Yield the events, the failures among them."""
+        """Yield the events; what it raises is told as one more."""
 
 
 class EventStream(Response):
@@ -33,8 +36,8 @@ class EventStream(Response):
         """Send the events."""
         async with self._held, self._answer:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            async for event in self._answer.events():
-                await send({"type": "http.response.body", "body": event, "more_body": True})
+            async for each in _to_the_end(self._answer.events()):
+                await send({"type": "http.response.body", "body": each, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
 
 
@@ -45,3 +48,16 @@ def event(data: bytes) -> bytes:
 
 DONE = event(b"[DONE]")
 """The last event, as OpenAI's clients expect it."""
+
+
+async def _to_the_end(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield events and the last one. What goes wrong on the way is an event too, as OpenAI's client expects it."""
+    try:
+        async for each in events:
+            yield each
+    except Exception as error:
+        failure = as_api_error(error)
+        yield event(json.dumps(failure.body).encode())
+        if failure.status_code == 500:
+            raise
+    yield DONE

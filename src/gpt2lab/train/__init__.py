@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpt2lab.errors import ConfigError, MissingExtraError
 from gpt2lab.train.recipe import Recipe, load_recipe
+from gpt2lab.train.waiting import wait_briefly
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,6 +59,7 @@ def trainer(
 
     `build` makes the task and the new model of a recipe (None: a language model of text, `language_modelling`).
     """
+    wait_briefly()
     try:
         import torch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +14,27 @@ from gpt2lab.data import Corpus
 from gpt2lab.errors import CheckpointError
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.tokenizer import Tokenizer
+from gpt2lab.train.recipe import MODEL
 from gpt2lab.train.state import BEST, CHECKPOINTS, find_state, read_state, read_tensors, steps, tensor_shapes
+
+if TYPE_CHECKING:
+    from gpt2lab.train.loop import Trainer
+
+
+def fit_and_export(run: Trainer, export: Callable[[], Path]) -> Path:
+    """Train to the end, close the run, write its model by `export`, and return the model's folder.
+
+    Ctrl-C leaves a model too, and is raised again. Of several processes the main one writes.
+    """
+    try:
+        run.fit()
+    except KeyboardInterrupt:
+        if run.processes.is_main:
+            export()
+        raise
+    finally:
+        run.close()
+    return export() if run.processes.is_main else run.folder / MODEL
 
 
 def trained_tensors(folder: Path) -> dict[str, Tensor]:

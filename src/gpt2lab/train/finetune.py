@@ -34,11 +34,11 @@ from gpt2lab.train.log import Progress
 from gpt2lab.train.loop import Callback, Every, Trainer
 from gpt2lab.train.lora import LowRank
 from gpt2lab.train.options import FineTuneOptions
-from gpt2lab.train.recipe import LoopRecipe, ModelRecipe, OptimizerRecipe, Recipe, ScheduleRecipe
+from gpt2lab.train.recipe import MODEL, LoopRecipe, ModelRecipe, OptimizerRecipe, Recipe, ScheduleRecipe
 from gpt2lab.train.state import CHECKPOINTS, STATE, find_state, read_state, run_folder, steps
 from gpt2lab.train.task import Batch, next_token_loss
 
-CORPUS, VALIDATION, MODEL = "corpus", "validation", "model"
+CORPUS, VALIDATION = "corpus", "validation"
 """What lies in a run's folder beside the loop's files."""
 
 WITHOUT_END = 10**9

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
+import gc
 import platform
 import sys
 from collections.abc import Iterator, Sequence
@@ -106,31 +108,32 @@ def estimate(
         half=half,
         drops=config.resid_pdrop > 0,
         drops_ends=config.embd_pdrop > 0,
-        pairs=config.attn_pdrop > 0
-        and not config.max_relative_position
-        and not (half and _has_native_attention(model)),
+        drops_weights=config.attn_pdrop > 0 and not (half and _has_native_attention(model)),
         head_learns=any(n.endswith(("wte.weight", "lm_head.weight")) for n, _ in trained),
         inputs_only=not (again or ranks or loop.compile or loop.precision == "int8"),
     )
-    blocks = config.n_layer - _frozen_blocks(model)
-    block = step.block + step.element * step.tokens * ranks // config.n_layer
-    kept = step.ends + blocks * (4 * step.tokens * config.n_embd if again else block)  # when the loss is computed
-    activations = kept + (block if again else 0)
+    layers = [step.of(layer) for layer in range(_frozen_blocks(model), config.n_layer)]
+    adapters = step.element * step.tokens * ranks // config.n_layer
+    largest = max((layer.block + adapters for layer in layers), default=0)
+    inside = len(layers) * 4 * step.tokens * config.n_embd if again else sum(x.block + adapters for x in layers)
+    kept = step.ends + inside  # when the loss is computed
+    activations = kept + (largest if again else 0)
     gradients, early = 4 * count // part, loop.accumulate > 1 or processes > part
     twice = step.head_gradient if config.tie_word_embeddings else 0  # it comes from both ends of the model
     peak = max(
         kept + step.head + (gradients if early else 0),
-        activations + step.head_gradient + step.backward + (gradients if early else 0),
+        activations + step.head_gradient + max((x.backward for x in layers), default=0) + (gradients if early else 0),
         gradients + twice + (step.head_gradient if early else 0) + 2 * step.ends,
         gradients + _update_bytes(name, trained) // part,
     )
     peak += step.buffers
     packed = 2 * 12 * config.n_layer * config.n_embd**2 if loop.precision == "int8" else 0
     holes = _HOLES * activations + _HOLES_OF_GRADIENTS * gradients + _HOLES_OF_LOGITS[step.element] * step.logits
-    holes += max(0, (1 if again else blocks) * step.attention_holes - gradients)  # gradients fill them
+    left = [layer.attention_holes for layer in layers]
+    holes += max(0, (max(left, default=0) if again else sum(left)) - gradients)  # gradients fill them
     if loop.accumulate > 1:
         holes += _HOLES_OF_PORTIONS[processes > 1] * activations
-    elif step.inputs_only and not step.pairs:
+    elif step.inputs_only and not any(layer.pairs for layer in layers):
         holes += _HOLES_OF_ONE_PORTION * activations
     return MemoryEstimate(
         present=resident(),
@@ -143,7 +146,7 @@ def estimate(
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """The bytes of one portion's tensors."""
+    """The bytes of one portion's tensors, in a block with full attention; `of` makes those of others."""
 
     config: GPT2Config
     tokens: int
@@ -151,11 +154,21 @@ class _Step:
     half: bool
     drops: bool
     drops_ends: bool
-    pairs: bool
+    drops_weights: bool
     """Whether dropout of attention is PyTorch's, which holds matrices of all pairs of positions."""
     head_learns: bool
     inputs_only: bool
     """Whether of norms and GELU only what goes in is kept (train/recompute.py)."""
+    kind: str = "full"
+
+    def of(self, layer: int) -> _Step:
+        """Return this for a block with the attention of `layer`."""
+        return dataclasses.replace(self, kind=self.config.attention_of(layer))
+
+    @property
+    def pairs(self) -> bool:
+        """Whether matrices of all pairs of positions that see each other are held."""
+        return self.drops_weights and not self.by_queries
 
     @property
     def element(self) -> int:
@@ -163,9 +176,21 @@ class _Step:
         return 2 if self.half else 4
 
     @property
-    def relative(self) -> bool:
-        """Whether attention is computed some queries at a time (model/relative.py)."""
-        return self.config.max_relative_position > 0
+    def by_queries(self) -> bool:
+        """Whether attention is computed some queries at a time (model/relative.py, model/long.py)."""
+        return self.config.max_relative_position > 0 or self.kind == "compressed"
+
+    @property
+    def scores(self) -> bool:
+        """Whether the scores of some queries are held: not where PyTorch has a kernel, which it has without dropout."""
+        return self.by_queries and (self.kind != "compressed" or self.config.attn_pdrop > 0)
+
+    @property
+    def reach(self) -> int:
+        """How many keys a row of scores has."""
+        if self.kind == "compressed":
+            return self.window // self.config.attention_compression + min(BLOCK, self.window)
+        return min(self.config.attention_block, self.window) if self.kind == "local" else self.window
 
     @property
     def ends(self) -> int:
@@ -187,9 +212,13 @@ class _Step:
         if self.drops:  # masks
             inside += 2 * e * c
         if self.pairs:  # attention in float32 with its weights, their mask and what that leaves of them
-            inside += (12 - 3 * e) * c + 12 * config.n_head * self.window
-        if self.relative and self.window <= BLOCK:  # the weights, and what dropout leaves of them
-            inside += (2 if self.drops else 1) * e * config.n_head * self.window
+            inside += (12 - 3 * e) * c + 12 * config.n_head * self.reach
+        if self.scores and self.window <= BLOCK:
+            inside += (2 if self.drops else 1) * e * config.n_head * self.reach  # the weights, and what dropout leaves
+        if self.kind == "compressed":
+            inside += e * (4 * c + 2 * c // config.attention_compression)  # what is filled up, read and compressed
+            if not self.scores:  # for some queries at a time, what they see: keys, values and a mask of float
+                inside += e * (2 * c + BLOCK) * (self.reach + BLOCK) // 2 // BLOCK
         return self.tokens * inside + self.copies
 
     @property
@@ -197,9 +226,10 @@ class _Step:
         """What the backward pass of a block makes and drops."""
         config, c, e = self.config, self.config.n_embd, self.element
         feed_forward = (2 if self.inputs_only else 1) * e * config.inner + 6 * c
-        attention = 4 * config.n_head * self.window - 2 * e * config.inner - (e + 4) * c if self.pairs else 0
-        if self.relative:  # scores of some queries, skewed and not, their softmax, each one's gradient
-            attention = 10 * e * config.n_head * min(self.window, BLOCK)
+        attention = 4 * config.n_head * self.reach - 2 * e * config.inner - (e + 4) * c if self.pairs else 0
+        if self.scores:  # of some queries, moved and not, their softmax, each one's gradient
+            number = 12 if self.kind == "compressed" else 10  # with their mask
+            attention = number * e * config.n_head * min(self.window, BLOCK) * self.reach // self.window
         return self.tokens * max(feed_forward, attention)
 
     @property
@@ -207,7 +237,7 @@ class _Step:
         """What matrices of all pairs of positions leave behind in a block and nothing smaller fills. Measured."""
         if not self.pairs:
             return 0
-        pairs = self.tokens * self.config.n_head * self.window
+        pairs = self.tokens * self.config.n_head * self.reach
         dropped = self.tokens * self.outputs if self.inputs_only else 0
         return max(0, 9 * pairs - (self.block + dropped - 12 * pairs - self.copies))
 
@@ -306,9 +336,12 @@ def steady_memory() -> Iterator[None]:
     """Have the loss keep its buffers, and glibc freed memory for the next step instead of returning it to the system.
 
     A step frees and takes gigabytes in large pieces; each fresh page costs a fault and a fill with zeros. Other systems
-    than Linux with glibc are left to their ways. Afterwards what is free is given back.
+    than Linux with glibc are left to their ways. Afterwards what is free is given back. Nor does Python search the
+    objects that are there by now, those of all of torch, for garbage at every step.
     """
     with contextlib.ExitStack() as stack:
+        gc.freeze()
+        stack.callback(gc.unfreeze)
         stack.enter_context(keep_buffers())
         if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
             stack.enter_context(_no_mappings())

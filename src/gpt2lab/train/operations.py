@@ -1,4 +1,4 @@
-"""GELU, softmax and causal attention for training on CPUs, computed by the native kernels (native/operations.h).
+"""Layer norm, GELU, softmax and causal attention for training on CPUs, by the native kernels (native/operations.h).
 
 PyTorch's own take a third of a bfloat16 step on processors with AMX, whose products are that fast. The sums of
 attention are kept in float32 and nothing of size (T, T) is stored (Dao et al. 2022, "FlashAttention", section 3.1).
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import gpt2lab._native as _native
-from gpt2lab.model.gpt import MLP, Attention
+from gpt2lab.model.gpt import MLP, Attention, Block, Conv1D, Norm, linear
 
 _TANH_FORMS = ("gelu_new", "gelu_pytorch_tanh", "gelu_fast")
 
@@ -51,6 +51,107 @@ class _Gelu(torch.autograd.Function):
         out = torch.empty_like(x)
         ctx.operations.gelu_gradient(_flat(x), _flat(upstream[0].to(x.dtype).contiguous()), _flat(out))
         return out, None
+
+
+class NativeNorm:
+    """Takes the place of a layer norm in front of a product in bfloat16: float32 goes in, what comes out is rounded.
+
+    Its gradients keep nothing of a row but what went in, whose mean and deviation are cheaper to find again.
+    """
+
+    def __init__(self, operations: _native.Operations, layer: Norm) -> None:
+        self._operations, self._layer = operations, layer
+
+    def __call__(self, x: Tensor) -> Tensor | None:
+        """Map (…, C) to (…, C), or return None for what it does not do."""
+        if x.device.type != "cpu" or x.dtype != torch.float32 or not torch.is_autocast_enabled("cpu"):
+            return None
+        layer = self._layer
+        y: Tensor = _Norm.apply(x, layer.weight, layer.bias, layer.eps, self._operations)  # type: ignore[no-untyped-call]
+        return y
+
+
+class _Norm(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, gain: Tensor, bias: Tensor, epsilon: float, operations: _native.Operations
+    ) -> Tensor:
+        x = x.detach().contiguous()
+        y = torch.empty_like(x, dtype=torch.bfloat16)
+        rows = (-1, x.shape[-1])
+        operations.layer_norm(x.view(rows).numpy(), _copied(gain), _copied(bias), epsilon, _bits(y.view(rows)))
+        ctx.save_for_backward(x, gain)
+        ctx.operations, ctx.epsilon = operations, epsilon
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Any) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        x, gain = ctx.saved_tensors
+        rows = (-1, x.shape[-1])
+        g = upstream[0].to(torch.bfloat16).contiguous()
+        d_x, d_gain_bias = torch.empty_like(x), torch.empty(2, *gain.shape)
+        ctx.operations.layer_norm_gradient(
+            x.view(rows).numpy(), _copied(gain), ctx.epsilon, _bits(g.view(rows)), d_x.view(rows).numpy(),
+            d_gain_bias.numpy(),
+        )  # fmt: skip
+        return d_x, d_gain_bias[0], d_gain_bias[1], None, None
+
+
+class NativeProduct:
+    """Takes the place of a layer's product in bfloat16: the gradient of the bias, a sum over all positions, is ours."""
+
+    def __init__(self, operations: _native.Operations) -> None:
+        self._operations = operations
+
+    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Map (…, in) to (…, out)."""
+        if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or not bias.requires_grad:
+            return linear(x, weight, bias)
+        y: Tensor = _BiasGradient.apply(linear(x, weight, bias.detach()), bias, self._operations)  # type: ignore[no-untyped-call]
+        return y
+
+
+class _BiasGradient(torch.autograd.Function):
+    """What already has the bias in it, as it is; backward, the bias gets its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, bias: Tensor, operations: _native.Operations) -> Tensor:
+        ctx.operations = operations
+        return y.view_as(y)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Any) -> tuple[Tensor, Tensor, None]:
+        g = upstream[0].to(torch.bfloat16).contiguous()
+        total = torch.empty(g.shape[-1])
+        ctx.operations.sum_columns(_bits(g.view(-1, g.shape[-1])), total.numpy())
+        return g, total, None
+
+
+class NativeSum:
+    """Takes the place of the sum of a float32 residual stream and what joins it in bfloat16."""
+
+    def __init__(self, operations: _native.Operations) -> None:
+        self._operations = operations
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return x + y, both of one shape."""
+        if x.device.type != "cpu" or x.dtype != torch.float32 or y.dtype != torch.bfloat16:
+            return x + y
+        out: Tensor = _Sum.apply(x, y, self._operations)  # type: ignore[no-untyped-call]
+        return out
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, operations: _native.Operations) -> Tensor:
+        x, y = x.detach().contiguous(), y.detach().contiguous()
+        out = torch.empty_like(x)
+        operations.add(_flat(x), _flat(y), _flat(out))
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Any) -> tuple[Tensor, Tensor, None]:
+        return upstream[0], upstream[0].to(torch.bfloat16), None
 
 
 class NativeAttention:
@@ -123,20 +224,36 @@ def _bits(x: Tensor) -> Any:
     return x.detach().view(torch.int16).numpy()
 
 
+def _copied(parameter: Tensor) -> Any:
+    """Return a small parameter's numbers: NumPy must not hold the memory itself, which FSDP frees after use."""
+    return parameter.detach().clone().numpy()
+
+
 def _flat(x: Tensor) -> Any:
     x = x.detach().view(-1)
     return (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).numpy()
 
 
 def use_native(model: nn.Module, device: torch.device, products: torch.dtype | None) -> None:
-    """Have the layers of `model` on a CPU compute GELU, and attention where products are bfloat16, by the kernels."""
+    """Have a CPU compute the GELU of `model` by the kernels; with products in bfloat16, what is between them too."""
     if device.type != "cpu":
         return
     operations = _operations(torch.get_num_threads())
     for module in model.modules():
         if isinstance(module, MLP) and module.activation in _TANH_FORMS:
             module.act = NativeGelu(operations, module.act)
-        if not isinstance(module, Attention) or module.relative_keys is not None:
+        if products != torch.bfloat16:
             continue
-        if products == torch.bfloat16 and operations.has_attention(module.head_dim):
+        if isinstance(module, Norm):
+            module.normalise = NativeNorm(operations, module)
+        elif type(module) is Conv1D and module.product is linear:
+            module.product = NativeProduct(operations)
+        elif isinstance(module, Block):
+            module.join = NativeSum(operations)
+        elif isinstance(module, Attention) and _is_native(operations, module):
             module.attend = NativeAttention(operations, module)
+
+
+def _is_native(operations: _native.Operations, layer: Attention) -> bool:
+    plain = layer.relative_keys is None and layer.compress_keys is None
+    return plain and operations.has_attention(layer.head_dim)

@@ -5,6 +5,7 @@ No torch here. Every value is checked when the recipe is read, before anything r
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,9 @@ from gpt2lab.config import from_dict, override, read_toml
 from gpt2lab.data import CorpusRecipe
 from gpt2lab.errors import ConfigError
 from gpt2lab.model.config import GPT2Config
+
+MODEL = "model"
+"""The folder of the finished model in a run's folder."""
 
 
 def _require(condition: bool, message: str) -> None:
@@ -28,6 +32,10 @@ class ModelRecipe:
     `dropout` is that of all three places of GPT-2, unless `embd_pdrop`, `resid_pdrop` or `attn_pdrop` says otherwise.
 
     `max_relative_position` distances between positions are told apart by relative attention; 0: none.
+
+    `attention_layers` are the layers' kinds of attention in their order, "full", "local" or "compressed", begun anew
+    when there are more layers; none: full. A block of local attention has `attention_block` positions; compressed
+    attention makes `attention_compression` positions one (model/long.py).
     """
 
     n_positions: int = 1024
@@ -43,6 +51,9 @@ class ModelRecipe:
     resid_pdrop: float | None = None
     attn_pdrop: float | None = None
     max_relative_position: int = 0
+    attention_layers: tuple[str, ...] = ()
+    attention_block: int = 256
+    attention_compression: int = 3
 
     @classmethod
     def of(cls, config: GPT2Config, *, dropout: float = 0.0) -> ModelRecipe:
@@ -51,7 +62,8 @@ class ModelRecipe:
             n_positions=config.n_positions, n_embd=config.n_embd, n_layer=config.n_layer, n_head=config.n_head,
             n_inner=config.n_inner, activation_function=config.activation_function,
             tie_word_embeddings=config.tie_word_embeddings, dropout=dropout,
-            max_relative_position=config.max_relative_position,
+            max_relative_position=config.max_relative_position, attention_layers=config.attention_layers,
+            attention_block=config.attention_block, attention_compression=config.attention_compression,
         )  # fmt: skip
 
     def config(self, *, vocab_size: int, end_of_text_id: int) -> GPT2Config:
@@ -72,6 +84,9 @@ class ModelRecipe:
             embd_pdrop=self.dropout if self.embd_pdrop is None else self.embd_pdrop,
             attn_pdrop=self.dropout if self.attn_pdrop is None else self.attn_pdrop,
             max_relative_position=self.max_relative_position,
+            attention_layers=tuple(itertools.islice(itertools.cycle(self.attention_layers), self.n_layer)),
+            attention_block=self.attention_block,
+            attention_compression=self.attention_compression,
         )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from gpt2lab.model.gpt import Block, Conv1D, linear, one_after_another
+from gpt2lab.train.operations import NativeProduct
 
 
 def recompute_inputs(model: nn.Module) -> None:
@@ -29,7 +30,7 @@ def _again(first: Callable[[Tensor], Tensor], second: nn.Module, x: Tensor) -> T
     PyTorch stops computing again once it has what the backward pass asks for, which is before a plain product is
     formed. Others save what they need after they are done, so for them this would cost a product.
     """
-    plain = type(second) is Conv1D and second.product is linear
+    plain = type(second) is Conv1D and (second.product is linear or isinstance(second.product, NativeProduct))
     if not plain or not torch.is_grad_enabled():
         return one_after_another(first, second, x)
     out: Tensor = checkpoint(one_after_another, first, second, x, use_reentrant=False, preserve_rng_state=False)

@@ -9,8 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gpt2lab.model.config import GPT2Config
-from gpt2lab.model.gpt import GPT, Attention
-from gpt2lab.train.operations import NativeAttention, NativeGelu, exponentials_, use_native
+from gpt2lab.model.gpt import GPT, Attention, Norm, linear
+from gpt2lab.model.pieces import Pieces
+from gpt2lab.train.operations import (
+    NativeAttention,
+    NativeGelu,
+    NativeNorm,
+    NativeProduct,
+    NativeSum,
+    exponentials_,
+    use_native,
+)
 
 ISA = _native.available_isas()[0]
 needs_tiles = pytest.mark.skipif(
@@ -60,8 +69,84 @@ def test_gelu_leaves_other_types_alone() -> None:
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
+    float_row, half_rows = torch.zeros(4).numpy(), torch.zeros(3, 4, dtype=torch.int16).numpy()
     with pytest.raises(ValueError, match="do not fit"):
-        operations().gelu(torch.zeros(3).numpy(), torch.zeros(4).numpy())
+        operations().gelu(torch.zeros(3).numpy(), float_row)
+    with pytest.raises(ValueError, match="do not fit"):
+        operations().add(float_row, half_rows[0, :3].copy(), float_row)
+    with pytest.raises(ValueError, match="do not fit"):
+        operations().sum_columns(half_rows, torch.zeros(3).numpy())
+    with pytest.raises(ValueError, match="do not fit"):
+        operations().layer_norm(torch.zeros(3, 5).numpy(), float_row, float_row, 1e-5, half_rows)
+
+
+def a_norm(width: int) -> Norm:
+    norm = Norm(GPT2Config(n_embd=width, n_head=1, n_layer=1))
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    return norm
+
+
+@pytest.mark.parametrize("shape", [(1, 48), (3, 301, 20), (5, 100, 128)])
+def test_layer_norm_and_its_gradients_are_torchs_on_any_number_of_threads(shape: tuple[int, ...]) -> None:
+    norm = a_norm(shape[-1])
+    x, upstream = 3.0 * torch.randn(shape) + 1.0, torch.randn(shape).bfloat16()
+    leaves = (x.double().requires_grad_(), norm.weight.detach().double().requires_grad_(), norm.bias.double())
+    wanted = F.layer_norm(leaves[0], shape[-1:], *leaves[1:], norm.eps)
+    wanted_gradients = torch.autograd.grad(wanted, leaves, upstream.double(), allow_unused=True)
+    for threads in (1, 2, 3):
+        norm.normalise = NativeNorm(operations(threads), norm)
+        leaf = x.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            y = norm(leaf)
+        found = torch.autograd.grad(y, (leaf, norm.weight, norm.bias), upstream)
+        assert y.dtype == torch.bfloat16
+        torch.testing.assert_close(y.double(), wanted, atol=1e-3, rtol=5e-3)  # rounded to eight bits
+        torch.testing.assert_close(found[0].double(), wanted_gradients[0], atol=2e-5, rtol=2e-5)
+        torch.testing.assert_close(found[1].double(), wanted_gradients[1], atol=2e-4, rtol=2e-5)
+        torch.testing.assert_close(found[2].double(), upstream.double().flatten(0, -2).sum(0), atol=1e-4, rtol=1e-5)
+        if threads == 1:
+            first = found
+        assert all(torch.equal(a, b) for a, b in zip(first, found, strict=True))
+
+
+def test_layer_norm_is_pytorchs_where_products_are_not_bfloat16() -> None:
+    norm = a_norm(8)
+    x = torch.randn(3, 8)
+    wanted = norm(x)
+    norm.normalise = NativeNorm(operations(), norm)
+    assert torch.equal(norm(x), wanted)
+
+
+def test_a_product_has_the_gradients_of_pytorchs_and_its_bias_a_closer_one() -> None:
+    x, weight, bias = torch.randn(3, 70, 12), torch.randn(12, 20, requires_grad=True), torch.randn(20)
+    upstream = torch.randn(3, 70, 20).bfloat16()
+    bias.requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        wanted, y = linear(x, weight, bias), NativeProduct(operations())(x, weight, bias)
+    assert torch.equal(y, wanted)
+    of_weight, of_bias = torch.autograd.grad(y, (weight, bias), upstream)
+    assert torch.equal(of_weight, torch.autograd.grad(wanted, weight, upstream)[0])
+    torch.testing.assert_close(of_bias.double(), upstream.double().sum((0, 1)), atol=1e-5, rtol=1e-5)
+
+
+def test_a_product_outside_of_bfloat16_and_a_bias_that_does_not_learn_are_left_alone() -> None:
+    x, weight, bias = torch.randn(5, 4), torch.randn(4, 3), torch.randn(3, requires_grad=True)
+    product = NativeProduct(operations())
+    assert torch.equal(product(x, weight, bias), linear(x, weight, bias))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not product(x, weight, bias.detach()).requires_grad
+
+
+def test_the_residual_stream_takes_halves() -> None:
+    x, y, upstream = torch.randn(3, 37, requires_grad=True), torch.randn(3, 37).bfloat16(), torch.randn(3, 37)
+    y.requires_grad_()
+    out = NativeSum(operations())(x, y)
+    assert torch.equal(out, x + y)
+    of_x, of_y = torch.autograd.grad(out, (x, y), upstream)
+    assert torch.equal(of_x, upstream)
+    assert torch.equal(of_y, upstream.bfloat16())
+    assert torch.equal(NativeSum(operations())(x, upstream), x + upstream)
 
 
 @pytest.mark.parametrize(("kind", "near"), [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
@@ -108,6 +193,23 @@ def test_attention_has_the_same_bits_for_any_number_of_threads() -> None:
     one, other = (with_gradient(NativeAttention(operations(n), layer(2, 64)), qkv, upstream) for n in (1, 3))
     assert torch.equal(one[0], other[0])
     assert torch.equal(one[1], other[1])
+
+
+@needs_tiles
+def test_texts_that_share_a_row_are_computed_natively_and_apart() -> None:
+    places = torch.cat([torch.arange(n) for n in (40, 7, 33, 20)])[None]
+    qkv, upstream = torch.randn(1, 100, 192).bfloat16(), torch.randn(1, 100, 64).bfloat16()
+    module = layer(2, 64)
+    module.attend = NativeAttention(operations(), module)
+    module._mix = forbidden  # type: ignore[assignment, method-assign]
+    module.c_proj = torch.nn.Identity()  # type: ignore[assignment]
+    module.resid_dropout.p = 0.0
+    y, gradient = with_gradient(lambda x: module(x, None, Pieces(places)), qkv, upstream)
+    for begin, end in ((0, 40), (40, 47), (47, 80), (80, 100)):
+        text = slice(begin, end)
+        wanted, wanted_gradient = with_gradient(lambda x: module(x, None), qkv[:, text], upstream[:, text])
+        torch.testing.assert_close(y[:, text], wanted, atol=1e-2, rtol=1e-2)
+        torch.testing.assert_close(gradient[:, text], wanted_gradient, atol=2e-2, rtol=2e-2)
 
 
 def test_attention_leaves_float32_to_torch() -> None:

@@ -22,6 +22,8 @@ from gpt2lab.checkpoint import Checkpoint, load
 from gpt2lab.checkpoint.extend import with_tokenizer
 from gpt2lab.errors import CheckpointError, ConfigError, DataError, MissingExtraError
 from gpt2lab.model.config import GPT2Config
+from gpt2lab.train.recipe import MODEL
+from gpt2lab.train.waiting import wait_briefly
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
     from gpt2lab.train.log import Progress
     from gpt2lab.train.loop import Callback, Every, Trainer
     from gpt2lab.train.recipe import Recipe
-
-MODEL = "model"
-"""The folder in a run's folder that `gpt2lab article generate --model` finds."""
 
 TRAIN, VALIDATION = "train", "val"
 """What RealNews's records say under `split`."""
@@ -106,6 +105,7 @@ class ArticleTraining:
         callbacks: Sequence[Callback | Every] = (),
         progress: Progress | None = None,
     ) -> None:
+        wait_briefly()
         try:
             import torch
         except ImportError:
@@ -138,14 +138,9 @@ class ArticleTraining:
 
     def fit(self) -> Path:
         """Train to the end and return the folder of the finished model. Ctrl-C leaves one too."""
-        try:
-            self.trainer.fit()
-        except KeyboardInterrupt:
-            self.export()
-            raise
-        finally:
-            self.trainer.close()
-        return self.export()
+        from gpt2lab.train.export import fit_and_export
+
+        return fit_and_export(self.trainer, self.export)
 
     def export(self) -> Path:
         """Write the model of the best validation for use, and return its folder."""

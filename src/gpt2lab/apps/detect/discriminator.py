@@ -23,6 +23,7 @@ from gpt2lab.engine.protocol import Ids
 from gpt2lab.errors import CheckpointError, ConfigError, DataError, MissingExtraError
 from gpt2lab.files import atomic_write, read_json, write_json
 from gpt2lab.lm.model import LanguageModel
+from gpt2lab.train.waiting import wait_briefly
 
 if TYPE_CHECKING:
     from gpt2lab.apps.detect.pairs import Pair
@@ -149,6 +150,7 @@ def train_discriminator(
     texts, labels = _examples(found.tokenizer, pairs, window, layout)
     if not texts:
         raise DataError("There is no pair to learn from.")
+    wait_briefly()
     try:
         from gpt2lab.apps.detect.head_training import fit_head
     except ModuleNotFoundError as error:

@@ -31,6 +31,9 @@ class Seq2SeqRecipe:
     this share of the tokens that are read, on both sides, is replaced by others drawn at random, anew at every visit
     (SwitchOut, Wang et al. 2018); what is to be predicted stays.
 
+    packing: a row is as long as the window and holds several pairs, none of which sees another; else each pair has one
+    of its own, and `train.batch_size` counts pairs.
+
     average: the model that is written is the mean of so many last saved states (0: the weights of the best validation).
     Every `score_every` steps (None: never) the first `score_pairs` held-out sources are decoded with `beams` and
     `length_penalty`, and `metric` is measured; the last two are the model's own settings afterwards.
@@ -50,6 +53,7 @@ class Seq2SeqRecipe:
     source_weight: float = 0.0
     label_smoothing: float = 0.0
     noise: float = 0.0
+    packing: bool = False
     average: int = 0
     score_every: int | None = None
     score_pairs: int = 100

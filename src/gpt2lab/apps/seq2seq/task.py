@@ -16,8 +16,10 @@ from gpt2lab.apps.seq2seq.codec import Codec
 from gpt2lab.apps.seq2seq.pairs import Pair
 from gpt2lab.apps.seq2seq.settings import Seq2SeqRecipe
 from gpt2lab.data.batches import IGNORE
+from gpt2lab.errors import ConfigError
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt import GPT
+from gpt2lab.model.pieces import Pieces
 from gpt2lab.train.loss import cross_entropy_sum, smoothing_sum
 from gpt2lab.train.recipe import Recipe
 from gpt2lab.train.task import Batch
@@ -26,7 +28,8 @@ from gpt2lab.train.task import Batch
 class PairTask:
     """Predicting targets, and with a `source_weight` the sources too.
 
-    The validation loss is in nats a token of the target, its end included, without smoothing.
+    The validation loss is in nats a token of the target, its end included, without smoothing, of a pair a row. Raises
+    `ConfigError` for settings that exclude each other.
     """
 
     def __init__(
@@ -38,6 +41,11 @@ class PairTask:
         training: Sequence[Pair],
         held_out: Sequence[Pair],
     ) -> None:
+        if settings.packing and recipe.train.compile:
+            raise ConfigError(
+                "task.packing = true and train.compile = true exclude each other: which texts share a row, and so what "
+                "would be compiled, changes from batch to batch. Leave one of them out."
+            )
         self.codec, self.settings, self.held_out = codec, settings, held_out
         self._config = config
         self.rows = codec.rows([p.source for p in training], [p.target for p in training])
@@ -45,7 +53,7 @@ class PairTask:
         size = recipe.train.batch_size
         self._stream = PairBatches(
             self.rows, size=size, filling=codec.end, seed=recipe.train.seed, noise=settings.noise,
-            drawn=codec.tokenizer.vocab_size, window=codec.window,
+            drawn=codec.tokenizer.vocab_size, window=codec.window, packing=settings.packing,
         )  # fmt: skip
         judged = held_out[: recipe.train.validation_windows]
         rows = codec.rows([p.source for p in judged], [p.target for p in judged])
@@ -63,16 +71,24 @@ class PairTask:
 
     @property
     def stream(self) -> PairBatches:
-        """Pairs in random order, near in length within a batch."""
+        """Pairs in random order: near in length within a batch, or several in a row."""
         return self._stream
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """Return the summed loss of inputs (B, T) and targets (B, T) with delimiters at places (B,), and its weight."""
+        """Return the summed loss of a batch (batches.py) and its weight: the number of targets, sources as they count.
+
+        Pairs that share a row are read as if each had one of its own.
+        """
         assert isinstance(model, GPT)
-        inputs, targets, places = batch
-        hidden = model.hidden(inputs).flatten(0, 1)  # (B T, C)
+        inputs, targets, places, *rest = batch
+        if rest:
+            (positions,) = rest  # (B, T), from 0 at each pair
+            hidden, behind = model.hidden(inputs, pieces=Pieces(positions)), positions >= places
+        else:
+            hidden = model.hidden(inputs)
+            behind = torch.arange(inputs.shape[1], device=inputs.device) >= places[:, None]  # (B, T)
+        hidden = hidden.flatten(0, 1)  # (B T, C)
         counts = targets != IGNORE  # (B, T)
-        behind = torch.arange(inputs.shape[1], device=inputs.device) >= places[:, None]  # (B, T)
         nats = self._nats(model, hidden, targets, counts & behind)
         number = (counts & behind).sum()
         if not model.training or not self.settings.source_weight:

@@ -15,8 +15,9 @@ from gpt2lab.apps.seq2seq.pairs import Pair, divided, read_pairs
 from gpt2lab.apps.seq2seq.settings import Seq2SeqRecipe, seq2seq_recipe
 from gpt2lab.checkpoint import Checkpoint, load
 from gpt2lab.checkpoint.extend import with_tokenizer
-from gpt2lab.errors import CheckpointError
+from gpt2lab.errors import CheckpointError, ConfigError
 from gpt2lab.tokenizer import Tokenizer, train_tokenizer
+from gpt2lab.train.recipe import MODEL
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from gpt2lab.train.loop import Callback, Every, Trainer
     from gpt2lab.train.recipe import Recipe
     from gpt2lab.train.task import Task
-
-MODEL = "model"
-"""The folder in a run's folder that `gpt2lab seq2seq run` finds."""
 
 
 def trainer(
@@ -46,6 +44,8 @@ def trainer(
         recipe, overrides=overrides, resume=resume, callbacks=callbacks, progress=progress, build=build
     )  # fmt: skip
     task = _task(run)
+    rows = f"{task.stream.pairs_in_a_row:.1f} pairs in a row" if task.settings.packing else "a pair in a row"
+    run.tell(f"{len(task.rows)} pairs, {rows}: {100 * task.stream.filled:.1f} % of the positions are filled.")
     for side in ("source", "target"):
         if cut := sum(getattr(row, f"cut_{side}") > 0 for row in task.rows):
             rule = {
@@ -63,15 +63,9 @@ def trainer(
 
 def finish(run: Trainer) -> Path:
     """Train to the end and return the folder of the finished model. Ctrl-C leaves one too."""
-    try:
-        run.fit()
-    except KeyboardInterrupt:
-        if run.processes.is_main:
-            export_model(run)
-        raise
-    finally:
-        run.close()
-    return export_model(run) if run.processes.is_main else run.folder / MODEL
+    from gpt2lab.train.export import fit_and_export
+
+    return fit_and_export(run, lambda: export_model(run))
 
 
 def export_model(run: Trainer) -> Path:
@@ -139,6 +133,11 @@ def _config(recipe: Recipe, tokenizer: Tokenizer, base: Checkpoint | None) -> GP
     new = recipe.model.config(vocab_size=tokenizer.vocab_size, end_of_text_id=end)
     if base is None:
         return new
+    if recipe.model.attention_layers:
+        raise ConfigError(
+            f"model.attention_layers is of a new model, but task.model = {base.source!r} is one that exists, with the "
+            "attention it has learnt; leave one of them out."
+        )
     return dataclasses.replace(
         base.config, eos_token_id=end, resid_pdrop=new.resid_pdrop, embd_pdrop=new.embd_pdrop,
         attn_pdrop=new.attn_pdrop,

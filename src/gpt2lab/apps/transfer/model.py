@@ -21,12 +21,13 @@ from gpt2lab.checkpoint import Checkpoint
 from gpt2lab.checkpoint.heads import Head, HeadKind, holds_head, load_with_head
 from gpt2lab.checkpoint.hf import CONFIG
 from gpt2lab.config import from_dict, to_dict
-from gpt2lab.engine.loading import load_native
+from gpt2lab.engine.loading import load_backend
 from gpt2lab.errors import CheckpointError, ConfigError
 from gpt2lab.files import read_json, write_json
+from gpt2lab.train.recipe import MODEL
 
-MODEL, ABOUT = "model", "transfer.json"
-"""The folder of the model in a run's folder, and what lies in it beside transformers' files."""
+ABOUT = "transfer.json"
+"""What lies in a model's folder beside transformers' files."""
 
 _SHAPES: dict[HeadKind, Shape] = {
     "classes": "classification", "value": "classification", "choice": "choice", "tags": "tags", "span": "span",
@@ -53,7 +54,7 @@ class TransferModel:
         self.recipe, self.reading, self.head = recipe, reading, head
         window = min(recipe.window or base.config.n_positions, base.config.n_positions)
         self.encoder = Encoder(base.tokenizer, recipe.shape, window)
-        self._backend = load_native(base, threads=threads)
+        self._backend = load_backend(base, threads=threads)
 
     @classmethod
     def load(

@@ -18,7 +18,7 @@ import numpy as np
 from gpt2lab.apps.transfer.decide import Said, decide, judged, plain
 from gpt2lab.apps.transfer.encode import TOKENS, with_tokens
 from gpt2lab.apps.transfer.examples import Files, Part, part_of, read_files, reading_of
-from gpt2lab.apps.transfer.model import MODEL, TransferModel, write_about
+from gpt2lab.apps.transfer.model import TransferModel, write_about
 from gpt2lab.apps.transfer.settings import TransferRecipe, transfer_recipe
 from gpt2lab.checkpoint import Checkpoint, load
 from gpt2lab.checkpoint.extend import with_tokenizer
@@ -26,7 +26,7 @@ from gpt2lab.checkpoint.heads import CLASSES, Head, holds_head, load_with_head, 
 from gpt2lab.errors import CheckpointError, ConfigError, DataError
 from gpt2lab.files import atomic_write, write_json
 from gpt2lab.metrics.predictions import require
-from gpt2lab.train.recipe import Recipe, load_recipe
+from gpt2lab.train.recipe import MODEL, Recipe, load_recipe
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -77,17 +77,11 @@ class Transfer:
 
     def fit(self) -> Path:
         """Train to the end, write the model and what it is worth, and return its folder. Ctrl-C leaves a model too."""
-        try:
-            self.trainer.fit()
-        except KeyboardInterrupt:
-            self.export()
-            raise
-        finally:
-            self.trainer.close()
-        if not self.trainer.processes.is_main:
-            return self.folder / MODEL
-        made = self.export()
-        self.report(TransferModel.load(made, threads=self.trainer.recipe.train.threads))
+        from gpt2lab.train.export import fit_and_export
+
+        made = fit_and_export(self.trainer, self.export)
+        if self.trainer.processes.is_main:
+            self.report(TransferModel.load(made, threads=self.trainer.recipe.train.threads))
         return made
 
     def export(self) -> Path:

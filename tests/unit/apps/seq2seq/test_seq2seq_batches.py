@@ -7,9 +7,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gpt2lab.apps.seq2seq.batches import PairBatches, as_batch, fixed_batches
 from gpt2lab.apps.seq2seq.codec import Codec, Row, with_tokens
+from gpt2lab.apps.seq2seq.packing import packed
 from gpt2lab.data.batches import IGNORE
 from gpt2lab.errors import CheckpointError, ConfigError, DataError
 from gpt2lab.tokenizer import Tokenizer, train_tokenizer
@@ -145,3 +148,104 @@ def test_lengths_repeat_within_the_window_and_nothing_more_counts() -> None:
         assert (filled[:, longest:] == rest).all()
     for batch in (next(PairBatches(some, size=4, filling=FILLING, seed=0, window=200)), *fixed_batches(some, size=4, filling=FILLING, window=200)):  # fmt: skip  # noqa: E501
         assert batch[0].shape[1] % 8 == 0
+
+
+def pairs_of(batch: tuple[np.ndarray, ...], number: int) -> list[np.ndarray]:
+    """Return the ids of the pairs in a row of several, found by their positions, checked against the rest."""
+    inputs, targets, places, positions = (array[number] for array in batch)
+    found = []
+    begins = np.flatnonzero(positions == 0)
+    for begin, end in itertools.pairwise([*begins, len(inputs)]):
+        counts = int((targets[begin:end] != IGNORE).sum())
+        np.testing.assert_array_equal(positions[begin:end], np.arange(end - begin))
+        assert (targets[begin + counts : end] == IGNORE).all() and (inputs[begin + counts : end] == FILLING).all()
+        if not counts:
+            assert len(begins) == 1, "a text of nothing but filling"
+            continue
+        assert (places[begin:end] == places[begin]).all()
+        found.append(np.append(inputs[begin : begin + counts], targets[begin + counts - 1]))
+        np.testing.assert_array_equal(found[-1][1:], targets[begin : begin + counts])
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 4, 100])
+def test_rows_of_several_pairs_hold_every_pair_once_an_epoch_and_little_else(size: int) -> None:
+    some = rows(300)
+    known = {int(row.ids[0]): row for row in some}
+    batches = PairBatches(some, size=size, filling=FILLING, seed=3, window=64, packing=True)
+    orders, places = [], 0
+    for _ in range(2):
+        order = []
+        for _ in range(len(batches)):
+            batch = next(batches)
+            assert [array.shape for array in batch] == [(size, 64)] * 4
+            places += size * 64
+            for number in range(size):
+                for ids in pairs_of(batch, number):
+                    np.testing.assert_array_equal(ids, known[int(ids[0])].ids)
+                    order.append(int(ids[0]))
+        assert Counter(order) == Counter(list(known))
+        orders.append(order)
+    assert orders[0] != orders[1]
+    read = sum(len(row.ids) - 1 for row in some)
+    assert batches.filled == pytest.approx(2 * read / places)
+    if size == 1:
+        assert batches.filled > 0.98
+        assert batches.pairs_in_a_row == pytest.approx(300 / len(batches))
+
+
+def test_delimiters_of_rows_of_several_pairs_are_each_pair_s_own() -> None:
+    some = rows(40)
+    at = {int(row.ids[0]): row.delimiter for row in some}
+    batch = next(PairBatches(some, size=4, filling=FILLING, seed=3, window=64, packing=True))
+    inputs, _, places, positions = batch
+    for row, begin in np.argwhere(positions == 0):
+        assert places[row, begin] == at[int(inputs[row, begin])]
+
+
+def test_the_filled_share_of_rows_of_one_pair() -> None:
+    some = rows(200)
+    batches = PairBatches(some, size=16, filling=FILLING, seed=3, window=64)
+    places = sum(next(batches)[0].size for _ in range(len(batches)))
+    assert batches.filled == pytest.approx(sum(len(row.ids) - 1 for row in some) / places)
+    assert batches.pairs_in_a_row == 1
+
+
+def test_a_position_brings_rows_of_several_pairs_back_and_no_others() -> None:
+    def fresh(packing: bool = True) -> PairBatches:
+        return PairBatches(rows(), size=2, filling=FILLING, seed=5, noise=0.3, drawn=50, window=64, packing=packing)
+
+    one, two = fresh(), fresh()
+    for _ in range(len(one) + 2):
+        next(one)
+    two.load_state_dict(one.state_dict())
+    for _, (a, b) in zip(range(10), zip(one, two, strict=False), strict=False):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_array_equal(x, y)
+    with pytest.raises(DataError, match=r"The run began with task\.packing = true, and its place is one in such rows"):
+        fresh(packing=False).load_state_dict(one.state_dict())
+    before = {"epoch": 0, "index": 1, "pairs": 53}
+    fresh(packing=False).load_state_dict(before)
+    with pytest.raises(DataError, match=r"The run began with task\.packing = false"):
+        fresh().load_state_dict(before)
+
+
+def test_noise_in_rows_of_several_pairs_spares_every_delimiter() -> None:
+    plain, noisy = (
+        PairBatches(rows(200), size=8, filling=FILLING, seed=5, noise=noise, drawn=50, window=64, packing=True)
+        for noise in (0.0, 0.9)
+    )
+    for (a, _, places, positions), (b, *_) in itertools.islice(zip(plain, noisy, strict=False), 5):
+        assert (a == b)[positions == places].all()
+        assert (a != b)[positions != places].mean() > 0.5
+
+
+@settings(max_examples=50, deadline=None)
+@given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=60))
+def test_texts_share_rows_that_have_room_for_them(lengths: list[int]) -> None:
+    made = packed(lengths, 40)
+    assert sorted(itertools.chain.from_iterable(made)) == list(range(len(lengths)))
+    used = [sum(lengths[i] for i in row) for row in made]
+    assert max(used) <= 40
+    assert sum(2 * n <= 40 for n in used) <= 1, "two rows half empty would have been one"
+    assert len(packed(lengths[::-1], 40)) == len(made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,20 @@ from gpt2lab.apps.seq2seq.pairs import Pair
 from gpt2lab.apps.seq2seq.settings import Seq2SeqRecipe
 from gpt2lab.apps.seq2seq.task import PairTask
 from gpt2lab.data.batches import IGNORE
+from gpt2lab.errors import ConfigError
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt import GPT
+from gpt2lab.model.pieces import Pieces
 from gpt2lab.tokenizer import train_tokenizer
 from gpt2lab.train import load_recipe
 
+WORDS = ("the", "old", "sailor", "a", "cat", "walked", "had", "never", "seen", "harbour", "it", "slept")
 PAIRS = [Pair("the old sailor", "walked"), Pair("a cat", "had never seen the harbour"), Pair("it", "slept")]
 
 
-def task_and_model(**settings: Any) -> tuple[PairTask, GPT]:
+def task_and_model(
+    pairs: Sequence[Pair] = PAIRS, loop: Mapping[str, Any] | None = None, **settings: Any
+) -> tuple[PairTask, GPT]:
     tokenizer = with_tokens(
         train_tokenizer(iter([" ".join(p) for p in PAIRS]), vocab_size=280), delimiter="<|to|>", end="<|end|>"
     )
@@ -33,9 +39,9 @@ def task_and_model(**settings: Any) -> tuple[PairTask, GPT]:
         vocab_size=tokenizer.vocab_size, n_positions=64, n_embd=16, n_layer=2, n_head=2, resid_pdrop=0.0,
         embd_pdrop=0.0, attn_pdrop=0.0, initializer_range=0.3,
     )  # fmt: skip
-    recipe = load_recipe({"name": "x", "data": ".", "out": "o", "train": {"steps": 1, "batch_size": 4}})
+    recipe = load_recipe({"name": "x", "data": ".", "out": "o", "train": {"steps": 1, "batch_size": 4, **(loop or {})}})
     codec = Codec(tokenizer, window=64)
-    task = PairTask(config, codec, Seq2SeqRecipe(train=("x.tsv",), **settings), recipe, PAIRS, PAIRS[:2])
+    task = PairTask(config, codec, Seq2SeqRecipe(train=("x.tsv",), **settings), recipe, pairs, PAIRS[:2])
     return task, GPT(config, torch.Generator().manual_seed(1))
 
 
@@ -113,3 +119,43 @@ def test_validation_holds_every_held_out_pair() -> None:
     ((_, targets, _),) = task.validation()
     assert len(targets) == 2
     assert task.generation()["eos_token_id"] == task.codec.tokenizer.id_of("<|end|>")
+
+
+def some_pairs(count: int) -> list[Pair]:
+    draw = np.random.default_rng(0)
+    return [Pair(*(" ".join(draw.choice(WORDS, draw.integers(1, 6))) for _ in range(2))) for _ in range(count)]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_pairs_that_share_a_row_cost_what_they_cost_alone_and_teach_the_same(again: bool) -> None:
+    pairs = some_pairs(14)
+    results = []
+    for packing in (False, True):
+        task, model = task_and_model(pairs, packing=packing, source_weight=0.25, label_smoothing=0.1)
+        model.transformer.checkpoint_activations = again
+        batches = [next(task.stream) for _ in range(len(task.stream))]
+        assert packing == any((batch[-1] == 0).sum() > len(batch[0]) for batch in batches)
+        losses = [loss(task, model, batch) for batch in batches]
+        nats = torch.stack([nats for nats, _ in losses]).sum()
+        results.append((nats, sum(float(n) for _, n in losses), torch.autograd.grad(nats, list(model.parameters()))))
+    (nats, count, gradients), (packed_nats, packed_count, packed_gradients) = results
+    assert packed_count == count
+    assert packed_nats.item() == pytest.approx(nats.item(), rel=1e-5)
+    for a, b in zip(gradients, packed_gradients, strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-5 * float(a.abs().max()))
+
+
+def test_a_pair_does_not_see_its_neighbours() -> None:
+    task, model = task_and_model(some_pairs(14), packing=True)
+    inputs, _, _, positions = (torch.from_numpy(array) for array in next(task.stream))
+    begin = int((positions[0] == 0).nonzero()[1])
+    changed = inputs.clone()
+    changed[0, :begin] = 3
+    one, other = (model.hidden(ids, pieces=Pieces(positions)) for ids in (inputs, changed))
+    assert torch.equal(one[0, begin:], other[0, begin:]) and torch.equal(one[1:], other[1:])
+    assert not torch.allclose(one[0, :begin], other[0, :begin])
+
+
+def test_rows_of_several_pairs_are_not_compiled() -> None:
+    with pytest.raises(ConfigError, match=r"task\.packing = true and train\.compile = true exclude each other"):
+        task_and_model(packing=True, loop={"compile": True})

@@ -1,0 +1,18 @@
+"""How long OpenMP's threads look out for work before they sleep, which is decided before torch is loaded."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+SPINS = "1000"
+"""Some microseconds. What GCC's OpenMP does by itself, some milliseconds, keeps the processors from the threads of the
+native kernels, with which PyTorch's operations take turns in training: 4 % of a step on two cores."""
+
+_DECIDE = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+
+
+def wait_briefly() -> None:
+    """Have OpenMP's threads in this process wait briefly, unless the user's environment or a loaded torch decides."""
+    if "torch" not in sys.modules and not any(name in os.environ for name in _DECIDE):
+        os.environ["GOMP_SPINCOUNT"] = SPINS
