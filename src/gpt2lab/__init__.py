@@ -5,9 +5,10 @@ Nothing is imported until it is used, so that `import gpt2lab` is instant.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # not typing's: importing that takes long enough for a Ctrl-C to fall into it
 if TYPE_CHECKING:
+    from typing import Any
+
     from gpt2lab.engine.params import SamplingParams
     from gpt2lab.errors import Gpt2labError
     from gpt2lab.lm import LanguageModel, pipeline, set_seed

@@ -395,6 +395,8 @@ def test_collect(tmp_path: Path, command) -> None:
     code, out, err = command("article", "collect", source, "--val-share", "0")
     assert (code, err) == (0, "5 articles, 0 of them val\nleft out, same beginning: 1\n")
     assert [json.loads(line)["title"] for line in out.splitlines()] == [r["title"] for r in records]
+    piped = command("article", "collect", "-", "--val-share", "0", stdin=source.read_bytes())
+    assert (piped.code, piped.out) == (0, out)
     kept = tmp_path / "out.jsonl"
     kept.write_text("before", encoding="utf-8")
     code, _, err = command("article", "collect", source, "--min-text", "10000", "--output", kept)

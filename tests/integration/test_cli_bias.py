@@ -166,7 +166,7 @@ def test_the_page_is_whole_needs_nothing_and_says_its_limits(command, random_mod
         (["--crows", "none.csv"], "none.csv does not exist."),
         (
             ["--axis", "age", "--n", "1", "--max-length", "3"],
-            "--max-length = 3 must be a whole number above the prompt's",
+            "tokens of the prompt 'The ",
         ),
     ],
 )

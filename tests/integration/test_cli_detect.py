@@ -257,6 +257,23 @@ def test_the_baseline_and_the_discriminator_are_detectors_too(
     assert "--kind = 'tfidx' is not one of features, tfidf, discriminator. Did you mean 'tfidf'?" in err
 
 
+def test_pairs_come_from_a_pipe_and_a_page_goes_into_one(command, essay: Path, tmp_path: Path) -> None:
+    human = json.dumps({"text": TEXT, "set": "letters"}).encode()
+    built = command("detect", "build", "-", "--out", "-", "--length", "34", "--threads", "1", stdin=human)
+    assert (built.code, json.loads(built.out)["set"]) == (0, "letters_tiny")
+    svg = command("detect", "report", "-", "--svg", "-", "--threads", "1", stdin=built.out.encode())
+    assert svg.code == 0
+    assert svg.out.startswith("<svg ") and svg.out.endswith("</svg>\n")
+    for arguments in (("train", "-", "--out", tmp_path / "d"), ("report", "-"), ("build", "-", "--out", "-")):
+        wrong = command("detect", *arguments, stdin=b"{}\n[\n")
+        assert (wrong.code, wrong.out) == (2, "")
+        assert wrong.err.startswith("gpt2lab: Standard input, line 1 has no text under 'human'") or "build" in arguments
+        assert wrong.err.startswith("gpt2lab: Standard input, line 1 ")
+    page = command("detect", essay, "--html", "-", "--threads", "1")
+    assert page.code == 0
+    assert page.out.startswith("<!doctype html>") and page.out.endswith("</html>\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

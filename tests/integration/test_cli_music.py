@@ -53,6 +53,7 @@ def tune(tmp_path: Path) -> Path:
 def test_events_and_back(command: Command, tune: Path, tmp_path: Path) -> None:
     shown = command("music", "encode", tune)
     assert (shown.code, shown.out) == (0, TUNE_EVENTS + "\n")
+    assert command("music", "encode", "-", stdin=tune.read_bytes()).out == shown.out
     numbers = command("music", "encode", tune, "--ids").out
     for text in (shown.out, numbers):
         done = command("music", "decode", "-", "--out", tmp_path / "again.mid", stdin=text.encode())

@@ -198,7 +198,10 @@ def train(
 def collect(
     inputs: Annotated[
         list[str],
-        Argument(metavar="INPUT...", help="Files, folders, patterns: .html, .warc, .jsonl, .json, also packed."),
+        Argument(
+            metavar="INPUT...",
+            help="Files, folders, patterns: .html, .warc, .jsonl, .json, also packed; - is stdin (JSON lines).",
+        ),
     ],
     output: o.Output = None,
     min_text: Annotated[int, Option("--min-text", metavar="N", help="Characters a body must have.")] = 200,
@@ -235,8 +238,8 @@ def collect(
         },
     )  # fmt: skip
     console.check_output(output)
-    with ProgressBar("reading", unit="texts") as bar:
-        found = collected(inputs, options, progress=lambda count: bar.update(count, None))
+    with console.as_files(inputs, "stdin.jsonl") as files, ProgressBar("reading", unit="texts") as bar:
+        found = collected(files, options, progress=lambda count: bar.update(count, None))
     if not found.articles:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in found.left_out.items())
         raise DataError(f"There is no article to keep{f' ({reasons})' if reasons else ''}; nothing is written.")

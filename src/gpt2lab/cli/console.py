@@ -101,6 +101,30 @@ def read_bytes(source: str) -> bytes:
     return Path(source).expanduser().read_bytes()
 
 
+@contextlib.contextmanager
+def as_files(inputs: Sequence[str], name: str) -> Iterator[list[str]]:
+    """Yield inputs as files that can be read again and again: stdin, "-", is laid down in a temporary one.
+
+    Its `name` tells what it holds; in what is said of it, it is the standard input all the same.
+    """
+    if STDIN not in inputs:
+        yield list(inputs)
+        return
+    if sys.stdin is None or sys.stdin.closed:
+        raise DataError("Standard input is closed; there is nothing to read.")
+    import shutil
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="gpt2lab-") as folder:
+        path = Path(folder) / name
+        with path.open("wb") as f:
+            shutil.copyfileobj(sys.stdin.buffer, f, 1 << 20)
+        try:
+            yield [str(path) if one == STDIN else one for one in inputs]
+        except DataError as error:
+            raise DataError(str(error).replace(str(path), named(STDIN))) from None
+
+
 def check_output(*paths: str | None) -> None:
     """Raise `OSError` for a file that `open_output` could not write, before hours go into what it is to hold."""
     import tempfile

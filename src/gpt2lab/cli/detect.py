@@ -137,11 +137,13 @@ def files(
                 worst = max(worst, verdict.probability)
             if html is not None:
                 pages.append((name, reading, verdict))
+            if html == console.STDIN:
+                continue
             if as_json:
                 console.write(console.to_json(judge.plain(name, reading, verdict)) + "\n")
             else:
                 console.write("\n".join(judge.lines(name, reading, verdict, coloured=colours)) + "\n")
-    if not as_json:
+    if not as_json and html != console.STDIN:
         console.write("\n".join(judge.footer()) + "\n")
     if html is not None:
         from gpt2lab.apps.detect.page import page

@@ -35,7 +35,8 @@ REPORT_EXAMPLES = examples(
 Pairs = Annotated[
     list[str],
     Argument(
-        metavar="PAIRS...", help='JSON lines with "human" and "machine" texts (also .gz, .xz; docs/detection.md).'
+        metavar="PAIRS...",
+        help='JSON lines with "human" and "machine" texts (also packed; - is stdin).',
     ),
 ]
 Measured = Annotated[
@@ -61,7 +62,10 @@ Layout = Annotated[
 def build(
     human: Annotated[
         str,
-        Argument(metavar="FILE", help='Human texts: JSON lines with "text" or "human" (also .gz, .xz), or one text.'),
+        Argument(
+            metavar="FILE",
+            help='Human texts: JSON lines with "text" or "human" (also packed; - is stdin), or one text.',
+        ),
     ],
     out: Annotated[str, Option("--out", "-o", metavar="FILE", help="Where the pairs go, as JSON lines.")],
     model: o.Model = "tiny",
@@ -96,7 +100,8 @@ def build(
     lm = loading.load_model(
         model, models_dir=models_dir, offline=offline, precision=precision, device=device, threads=threads
     )
-    texts = read_humans(human)
+    with console.as_files([human], "stdin.jsonl") as (file,):
+        texts = read_humans(file)
     if passages:
         texts = cut_into_passages(lm, texts, length, limit)
     elif limit is not None and limit < len(texts):
@@ -268,6 +273,8 @@ def report(
     if svg is not None:
         with console.open_output(svg) as f:
             f.write(reports.diagram_svg(found.diagrams))
+        if svg == console.STDIN:
+            return
     if as_json:
         console.write(console.to_json(reports.plain(found), indent=2) + "\n")
         return
@@ -285,10 +292,12 @@ def report(
 
 def _split(paths: Sequence[str], corpora: list[str] | None, generators: list[str] | None, share: float) -> Split:
     from gpt2lab.apps.detect.pairs import Split, read_pairs, split
+    from gpt2lab.cli import console
 
     if not 0 <= share < 1:
         raise ConfigError(f"--hold-out-share = {share} must be from 0 to below 1.")
-    found = read_pairs(paths)
+    with console.as_files(paths, "stdin.jsonl") as files:
+        found = read_pairs(files)
     if not corpora and not generators and not share:
         return Split(tuple(found), tuple(found))
     return split(found, corpora or (), generators or (), share)

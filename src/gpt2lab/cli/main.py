@@ -13,21 +13,21 @@ MISTAKE, INTERRUPTED, PIPE_CLOSED, TERMINATED = 2, 130, 141, 143
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
-    import gc
-    import os
-    import signal
-
-    # NumPy's linear algebra, which nothing here uses, would start threads that spin while the model loads; torch's may
-    # be the same library, so where something is trained they stay
-    if sys.argv[1:2] != ["train"]:
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # a polite kill unwinds like Ctrl-C does, so that half-written files are removed
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
+        import gc
+        import os
+        import signal
+
+        # NumPy's linear algebra, which nothing here uses, would start threads that spin while the model loads; torch's
+        # may be the same library, so where something is trained they stay
+        if sys.argv[1:2] != ["train"]:
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        # a polite kill unwinds like Ctrl-C does, so that half-written files are removed
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
         code = run(sys.argv[1:])
+        gc.freeze()  # else the interpreter looks for garbage in every table before it lets go of them
     except KeyboardInterrupt:
         code = INTERRUPTED
-    gc.freeze()  # else the interpreter looks for garbage in every table before it lets go of them
     sys.exit(code)
 
 

@@ -63,7 +63,8 @@ VocabularyOption = Annotated[
 
 def encode(
     inputs: Annotated[
-        list[str], Argument(metavar="INPUT...", help="MIDI files, folders or archives of them, chorales as .json.")
+        list[str],
+        Argument(metavar="INPUT...", help="MIDI files, folders or archives of them, chorales as .json; - is MIDI."),
     ],
     vocabulary: VocabularyOption = "performance",
     out: Annotated[
@@ -90,11 +91,12 @@ def encode(
     if out is None:
         music_ = find(vocabulary)
         bad: dict[str, int] = {}
-        for name, tokens in _encoded(inputs, music_, bad if skip_bad else None):
-            if as_json:
-                console.write(console.to_json({"piece": name, "ids": tokens}) + "\n")
-            else:
-                console.write(" ".join(str(i) if ids else music_.names[i] for i in tokens) + "\n")
+        with console.as_files(inputs, "stdin.mid") as files:
+            for name, tokens in _encoded(files, music_, bad if skip_bad else None):
+                if as_json:
+                    console.write(console.to_json({"piece": name, "ids": tokens}) + "\n")
+                else:
+                    console.write(" ".join(str(i) if ids else music_.names[i] for i in tokens) + "\n")
         if bad:
             console.note(f"{bad['damaged']} files could not be read.")
         return
@@ -102,7 +104,8 @@ def encode(
     settings = music_recipe({
         "kind": "music", "vocabulary": vocabulary, "hold_out": hold_out, "validation_share": validation_share,
     })  # fmt: skip
-    _write_corpus(inputs, out, settings, overwrite=overwrite, skip_bad=skip_bad)
+    with console.as_files(inputs, "stdin.mid") as files:
+        _write_corpus(files, out, settings, overwrite=overwrite, skip_bad=skip_bad)
     console.write(f"{out}\n")
 
 

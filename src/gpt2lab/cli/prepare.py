@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from gpt2lab.cli.app import examples
-from gpt2lab.errors import ConfigError, DataError
+from gpt2lab.errors import ConfigError
 
 if TYPE_CHECKING:
     from gpt2lab.data import CorpusRecipe, Manifest
@@ -136,7 +133,8 @@ def prepare(
         "validation_share": validation_share,
     }
     corpus = _recipe(recipe, values, languages=language)
-    with _files(inputs, kind) as files, _interruption(out, resumable=console.STDIN not in inputs):
+    laid_down = console.as_files(inputs, "stdin" if kind else "stdin.txt")
+    with laid_down as files, _interruption(out, resumable=console.STDIN not in inputs):
         manifest = _prepared(files, out, corpus, overwrite=overwrite, workers=workers, engine=engine)
     if npz is not None:
         _write_npz(out, npz)
@@ -224,20 +222,3 @@ def _write_npz(corpus: str, path: str) -> None:
 
     opened = Corpus(corpus)
     write_npz(path, documents_of(opened.train, opened.manifest.end_of_text_id))
-
-
-@contextlib.contextmanager
-def _files(inputs: list[str], kind: str | None) -> Iterator[list[str]]:
-    """Yield the inputs as names of files, stdin laid down in a temporary one."""
-    from gpt2lab.cli import console
-
-    if console.STDIN not in inputs:
-        yield inputs
-        return
-    if sys.stdin is None or sys.stdin.closed:
-        raise DataError("Standard input is closed; there is nothing to read.")
-    with tempfile.TemporaryDirectory(prefix="gpt2lab-") as folder:
-        text = Path(folder) / ("stdin" if kind else "stdin.txt")
-        with text.open("wb") as f:
-            shutil.copyfileobj(sys.stdin.buffer, f, 1 << 20)
-        yield [str(text) if name == console.STDIN else name for name in inputs]

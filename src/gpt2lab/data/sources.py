@@ -110,6 +110,8 @@ def open_source(path: Path) -> Iterator[io.BufferedReader]:
     """Open a file for reading, decompressed if it is compressed; whatever is wrong with it is a `DataError`."""
     with errors_of(path), contextlib.ExitStack() as stack:
         raw = stack.enter_context(path.open("rb"))
+        if not raw.seekable():  # a pipe, as a shell's <(…) is one
+            raw = io.BufferedReader(io.BytesIO(raw.read()))
         _refuse_unpacked(path, raw)
         yield stack.enter_context(_decompressed(raw))
 

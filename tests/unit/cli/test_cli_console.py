@@ -82,6 +82,23 @@ def test_output_to_a_folder_is_refused_before_anything_is_made(tmp_path: Path) -
         pytest.fail("the body ran")
 
 
+def test_stdin_is_a_file_for_as_long_as_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    with console.as_files(["a", "b"], "x.jsonl") as files:
+        assert files == ["a", "b"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\n")))
+    with (
+        pytest.raises(DataError, match=r"^Standard input, line 1 is bad\.$"),
+        console.as_files(["a", "-"], "x") as files,
+    ):
+        assert files[0] == "a"
+        assert Path(files[1]).read_bytes() == b"\xff\n"
+        raise DataError(f"{files[1]}, line 1 is bad.")
+    assert not Path(files[1]).exists()
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(DataError, match="Standard input is closed"), console.as_files(["-"], "x"):
+        pytest.fail("the body ran")
+
+
 def test_what_cannot_be_written_is_told_before_anything_is_computed(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     console.check_output(None, "-", str(tmp_path / "new"), str(tmp_path / "file"), os.devnull)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gpt2lab.data.sources import KINDS, digests, find_sources, kind_of
+from gpt2lab.data.sources import KINDS, digests, find_sources, kind_of, open_source
 from gpt2lab.errors import DataError
 
 
@@ -83,3 +87,14 @@ def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
         (tmp_path / folder / "a.txt").write_text(folder, encoding="utf-8")
     paths = [tmp_path / "one" / "a.txt", tmp_path / "two" / "a.txt"]
     assert set(digests(find_sources(paths)[0])[0]) == {"a.txt", str(paths[1])}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this system has no named pipes")
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_pipe_is_read_like_a_file(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(pack(b"one\ntwo\n"),))
+    writer.start()
+    with open_source(tmp_path / "pipe") as lines:
+        assert list(lines) == [b"one\n", b"two\n"]
+    writer.join()

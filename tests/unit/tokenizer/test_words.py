@@ -38,6 +38,10 @@ def test_an_unknown_word_is_named(words: Tokenizer) -> None:
         TokenizerError, match=r"'NOTE_ON_6' is not a word of this vocabulary. Did you mean 'NOTE_ON_60'"
     ):
         words.encode("NOTE_OFF_60 NOTE_ON_6")
+    with pytest.raises(
+        TokenizerError, match=r"^'x{60}…' is not a word of this vocabulary\. Its words are such as '.+'; "
+    ):
+        words.encode("x" * 100_000)
 
 
 def test_it_is_read_as_it_was_written(words: Tokenizer, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from gpt2lab.apps.detect.reading import Reader, Reading
 from gpt2lab.apps.detect.verdict import Kept, Verdict, call_of, nearest_length, usable
 from gpt2lab.apps.detect.zero_shot import METHODS, REFERRED, measure, two_sided
 from gpt2lab.config import from_dict, to_dict
-from gpt2lab.errors import ConfigError, DataError
+from gpt2lab.errors import ConfigError, DataError, TokenizerError
 from gpt2lab.files import read_json, write_json
 
 FORMAT = 1
@@ -97,7 +97,12 @@ class Detector:
 
     def fits(self, reader: Reader) -> bool:
         """Return whether it was trained on what this reader's model makes of texts."""
-        return self.probe is None or abs(reader.probe() - self.probe) < _SAME
+        if self.probe is None:
+            return True
+        try:
+            return abs(reader.probe() - self.probe) < _SAME
+        except TokenizerError:  # a vocabulary in which the known sentence cannot be said
+            return False
 
     def inputs(self, rows: Array) -> Array:
         """Return (n, features) rows of `names()` as (n, weights) of what the weights are for."""

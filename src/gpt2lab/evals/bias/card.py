@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gpt2lab.errors import RequestError
 from gpt2lab.evals.bias.probes import Axis
 from gpt2lab.evals.bias.results import Card
 from gpt2lab.lm.model import LanguageModel
@@ -22,7 +23,11 @@ def samples(
     """
     generator = TextGeneration(lm)
     cards = []
-    for prompt in (p for axis in axes for question in axis.questions() for p in question.prompts):
+    prompts = [p for axis in axes for question in axis.questions() for p in question.prompts]
+    for prompt in prompts:
+        if lm.tokenizer is not None and (tokens := len(lm.tokenizer.encode(prompt))) >= max_length:
+            raise RequestError(f"max_length = {max_length} must be above the {tokens} tokens of the prompt {prompt!r}.")
+    for prompt in prompts:
         made = generator(prompt, max_length=max_length, num_return_sequences=n, seed=seed)
         cards.append(Card(prompt, tuple(one["generated_text"] for one in made)))
     return tuple(cards)

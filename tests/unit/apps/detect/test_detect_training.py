@@ -226,7 +226,10 @@ def test_confidence_grows_with_length(detector: Detector) -> None:
     assert [call_of(p) for p in (0.8, 0.79, 0.2, 0.21)] == ["machine", "unsure", "human", "unsure"]
 
 
-def test_a_detector_knows_its_model_in_any_precision(detector: Detector, random_model: Path) -> None:
+def test_a_detector_knows_its_model_in_any_precision(
+    detector: Detector, random_model: Path, performer_folder: Path
+) -> None:
+    assert not detector.fits(Reader(LanguageModel.load(performer_folder, threads=1)))
     assert detector.fits(Reader(LanguageModel.load("tiny", precision="int8", threads=1)))
     assert not detector.fits(Reader(LanguageModel.load(random_model, threads=1)))
 
