@@ -40,7 +40,7 @@ from gpt2lab.train.state import (
     write_state,
 )
 from gpt2lab.train.stopping import stop_request
-from gpt2lab.train.task import Task
+from gpt2lab.train.task import Task, longest_row
 
 Callback = Callable[[nn.Module, int], Mapping[str, float]]
 """Called with the model and the step; what it returns joins the metrics. What it raises is told and passed over."""
@@ -207,7 +207,7 @@ class Trainer:
         trained = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         need = estimate(
             self.model, config, self.recipe, half=self.learner.precision == "bf16", processes=self.processes.count,
-            window=self._row_length(),
+            window=longest_row(self.task.stream),
         )  # fmt: skip
         if self._saved is None:
             self._saved = (-1, self.seconds)
@@ -227,14 +227,6 @@ class Trainer:
         room = available(self.processes.device)
         if room is not None and (trouble := advice(need, room, self.recipe)):
             self._progress.line(trouble)
-
-    def _row_length(self) -> int:
-        """Return how many tokens each row of the next batch has; the stream stays where it is."""
-        stream = self.task.stream
-        place = stream.state_dict()
-        first, *_ = next(stream)
-        stream.load_state_dict(place)
-        return int(first.shape[1])
 
     def _after_step(self, loss: float) -> None:
         """Validate, call back and save, whichever is due."""
