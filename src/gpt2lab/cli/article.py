@@ -199,8 +199,7 @@ def collect(
     inputs: Annotated[
         list[str],
         Argument(
-            metavar="INPUT...",
-            help="Files, folders, patterns: .html, .warc, .jsonl, .json, also packed; - is stdin (JSON lines).",
+            metavar="INPUT...", help="Files, folders, patterns: .html, .warc, .jsonl, .json, also packed; - is stdin."
         ),
     ],
     output: o.Output = None,
