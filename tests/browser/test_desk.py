@@ -98,6 +98,15 @@ def test_a_story_is_told_and_stopped(open_page, live: Live) -> None:
     assert text_of(page) == told
 
 
+def test_a_story_that_is_cut_off_says_so_and_keeps_what_there_is(open_page, live: Live) -> None:
+    page = begin(open_page(f"{live.url}/desk/?preset=story&seed=7"), "Once upon a time")
+    piece = '{"choices": [{"index": 0, "text": " there", "finish_reason": null}]}'
+    page.route("**/v1/completions", lambda route: route.fulfill(body=f"data: {piece}\n\n"))
+    page.click("#ask")
+    page.wait_for_function("() => document.body.innerText.includes('The server does not answer')")
+    assert text_of(page) == "Once upon a time there"
+
+
 def test_hostile_text_stays_text_and_fits_a_telephone(open_page, live: Live) -> None:
     hostile = "<b onmouseover=alert(1)>bold</b><script>document.title='owned'</script>"
     page = begin(open_page(f"{live.url}/desk/?seed=7&length=8", width=390, height=844), hostile)

@@ -252,6 +252,10 @@ def test_pairs_of_documents(command: Command, tmp_path: Path) -> None:
     counts = [len((tmp_path / name).read_text(encoding="utf-8").splitlines()) for name in ("t.jsonl", "v.jsonl")]
     assert done.code == 0 and done.err == f"{counts[0]} pairs, {counts[1]} to validate on\n"
     assert sum(counts) == 60 and min(counts) > 5
+    kept = (tmp_path / "t.jsonl").read_bytes()
+    none = command("seq2seq", "pairs", tmp_path / "books.jsonl", "-o", tmp_path / "t.jsonl")
+    assert none.code == 2 and "No pair comes of" in none.err and "--least" in none.err
+    assert (tmp_path / "t.jsonl").read_bytes() == kept
     titles = command("seq2seq", "pairs", tmp_path / "books.jsonl", "--target", "title", "--least", "10")
     assert json.loads(titles.out.splitlines()[7])["target"] == "Book 7"
 

@@ -143,6 +143,11 @@ def pairs(
             place = int(validation is not None and is_held_out(document, validation_share))
             outs[place].write(console.to_json(pair._asdict(), for_stdout=output in (None, "-")) + "\n")
             counts[place] += 1
+        if not counts[0]:
+            raise DataError(
+                f"No pair comes of {file}: none of its texts has what --target {target} needs, with a source of "
+                f"{least} to {most} characters (--least, --most). Nothing is written."
+            )
     console.say(f"{counts[0]} pairs" + ("" if validation is None else f", {counts[1]} to validate on"))
 
 

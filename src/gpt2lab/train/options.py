@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gpt2lab.errors import ConfigError
+from gpt2lab.train.recipe import SEEDS
 
 Matrix = Literal["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
 """The matrices of a block, as checkpoints name them."""
@@ -78,6 +79,8 @@ class FineTuneOptions:
         for name in ("warmup_steps", "freeze_layers", "lora_rank", "seed", "weight_decay"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} = {getattr(self, name)} must not be negative.")
+        if self.seed >= SEEDS:
+            raise ConfigError(f"seed = {self.seed} must be below 2**63.")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout = {self.dropout} must be in [0, 1).")
         if self.learning_rate <= 0:

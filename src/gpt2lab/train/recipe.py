@@ -20,6 +20,10 @@ MODEL = "model"
 """The folder of the finished model in a run's folder."""
 
 
+SEEDS = 2**63
+"""Seeds are below this, as PyTorch's are."""
+
+
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ConfigError(message)
@@ -208,6 +212,7 @@ class LoopRecipe:
         for name in ("checkpoint_minutes", "seed", "spike"):
             value = getattr(self, name)
             _require(value >= 0, f"train.{name} = {value} must not be negative.")
+        _require(self.seed < SEEDS, f"train.seed = {self.seed} must be below 2**63.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

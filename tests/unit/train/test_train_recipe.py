@@ -74,6 +74,7 @@ def test_a_recipe_survives_being_written_as_a_table() -> None:
         ("train.max_minutes=0", r"train\.max_minutes = 0\.0 must be positive"),
         ("train.checkpoint_minutes=-1", r"train\.checkpoint_minutes = -1\.0 must not be negative"),
         ("train.seed=-1", r"train\.seed = -1 must not be negative"),
+        (f"train.seed={2**63}", r"train\.seed = 9223372036854775808 must be below 2\*\*63"),
     ],
 )
 def test_an_impossible_value_is_one_sentence(override: str, message: str) -> None:

@@ -7,7 +7,6 @@ section 3.1) with the first sentence as the gap. Knows JSON lines, not tokens.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, Literal
 
 from gpt2lab.apps.seq2seq.pairs import Pair, numbered_lines
 from gpt2lab.errors import ConfigError, DataError
+from gpt2lab.files import parse_json
 from gpt2lab.metrics.texts import sentences
 
 Kind = Literal["first-sentence", "title"]
@@ -83,8 +83,8 @@ def _opened(paragraph: str, options: DeriveOptions) -> Pair | None:
 
 def _record(line: str, where: str, target: Kind) -> Mapping[str, Any]:
     try:
-        value: Any = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+        value: Any = parse_json(line)
+    except ValueError as error:
         raise DataError(f"{where} is not JSON: {error}.") from None
     for key in ("text", "title") if target == "title" else ("text",):
         if not isinstance(value, dict) or not isinstance(value.get(key), str) or not value[key].strip():

@@ -7,13 +7,13 @@ the file and the line.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gpt2lab.data.sources import kind_of, open_source
 from gpt2lab.errors import DataError
+from gpt2lab.files import parse_json
 from gpt2lab.tokenizer.text import without_surrogates
 
 SOURCE, TARGET = "source", "target"
@@ -144,8 +144,8 @@ def _of_objects(path: Path, keys: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
             continue
         where = f"{path}, line {number}"
         try:
-            value: Any = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+            value: Any = parse_json(line)
+        except ValueError as error:
             raise DataError(f"{where} is not JSON: {error}.") from None
         if not isinstance(value, dict):
             raise DataError(f"{where} is no JSON object with {' and '.join(map(repr, keys))}.")

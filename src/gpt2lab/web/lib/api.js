@@ -53,14 +53,18 @@ export function streamCompletion(body, onPiece, signal) {
 export async function streamFrom(path, body, onPiece, signal) {
   const answer = await send(path, { ...body, stream: true }, signal);
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
+  let rest = "", ended = false;
   for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
+    const { value, done } = await reader.read().catch((error) => {
+      throw error.name === "AbortError" ? error : new ServerError(say("unreachable"), 0);
+    });
+    if (done && ended) return;
+    if (done) throw new ServerError(say("unreachable"), 0); // a text that nobody ended was cut off
     rest += value;
     const events = rest.split("\n\n");
     rest = events.pop();
     for (const event of events) {
+      if (event === "data: [DONE]") ended = true;
       if (!event.startsWith("data: ") || event === "data: [DONE]") continue;
       const data = JSON.parse(event.slice(6));
       if (data.error) throw new ServerError(data.error.message, 500);

@@ -51,6 +51,7 @@ def test_pairs_are_the_same_from_every_form(tmp_path: Path) -> None:
         ("a.jsonl", '{"source": "", "target": "y"}', r"a\.jsonl, line 1: the source is empty"),
         ("a.jsonl", '["x", "y"]', r"a\.jsonl, line 1 is no JSON object with 'source' and 'target'"),
         ("a.jsonl", "x", r"a\.jsonl, line 1 is not JSON"),
+        ("a.jsonl", '{"source": ' + "9" * 5000 + "}", r"a\.jsonl, line 1 is not JSON: a number has too many digits"),
         ("a.jsonl", "\n", r"a\.jsonl hold no pairs"),
         ("a.txt", "x\n", r"Pairs come from one \.tsv or \.jsonl file, or from two files .* not from .*a\.txt"),
     ],
