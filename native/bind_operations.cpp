@@ -100,6 +100,17 @@ void layer_norm_gradient(Operations& operations, const Rows<const float>& x, con
   operations.layer_norm_gradient(shape, from, gains, above, to, sums);
 }
 
+template <class T>
+void drop(Operations& operations, const Values<const T>& x, double share, std::uint64_t seed, const Values<T>& out) {
+  demand(x.size() == out.size());
+  const Drop chosen = drop_of(share, seed);
+  const auto* from = bits(x.data());
+  auto* to = bits(out.data());
+  const auto n = static_cast<std::ptrdiff_t>(x.size());
+  nb::gil_scoped_release release;
+  operations.drop(from, n, chosen, to);
+}
+
 void add(Operations& operations, const Plain& x, const Values<const std::int16_t>& y, const Values<float>& out) {
   demand(x.size() == y.size() && x.size() == out.size());
   const float* from = x.data();
@@ -145,6 +156,8 @@ void bind_operations(nb::module_& m) {
       .def("gelu_gradient", &gelu_gradient<std::int16_t>, "x"_a, "upstream"_a, "out"_a)
       .def("layer_norm", &layer_norm, "x"_a, "gain"_a, "bias"_a, "epsilon"_a, "y"_a)
       .def("layer_norm_gradient", &layer_norm_gradient, "x"_a, "gain"_a, "epsilon"_a, "upstream"_a, "d_x"_a, "d_gain_bias"_a)
+      .def("drop", &drop<float>, "x"_a, "share"_a, "seed"_a, "out"_a)
+      .def("drop", &drop<std::int16_t>, "x"_a, "share"_a, "seed"_a, "out"_a)
       .def("add", &add, "x"_a, "y"_a, "out"_a)
       .def("sum_columns", &sum_columns, "x"_a, "total"_a)
       .def("exponentials", &exponentials<float>, "x"_a, "highest"_a, "sum"_a)

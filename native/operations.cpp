@@ -98,6 +98,36 @@ void Operations::gelu_gradient(const std::uint16_t* x, const std::uint16_t* upst
   each_stretch(n, [&](std::ptrdiff_t at, std::ptrdiff_t count) { kernels_.look_up_times(x + at, slope_.data(), upstream + at, count, out + at); });
 }
 
+namespace {
+
+Dropout dropout_of(const Drop& drop, const std::uint32_t* first, const std::uint32_t* second) {
+  return {first, second, static_cast<std::uint32_t>(std::ldexp(drop.share, 32)), static_cast<float>(1.0 / (1.0 - drop.share))};
+}
+
+// Calls work(at, count, dropout) for every stretch of a part, each with random words of its own.
+template <class Work>
+void drop_stretches(const Drop& drop, std::ptrdiff_t at, std::ptrdiff_t count, const Work& work) {
+  for (const std::ptrdiff_t end = at + count; at < end; at += kStretch) {
+    const Words words = philox(drop.seed, 0, static_cast<std::uint64_t>(at / kStretch));
+    work(at, std::min(kStretch, end - at), dropout_of(drop, &words.first, &words.second));
+  }
+}
+
+}  // namespace
+
+template <>
+void Operations::drop(const float* x, std::ptrdiff_t n, const Drop& drop, float* out) {
+  each_stretch(n, [&](std::ptrdiff_t start, std::ptrdiff_t size) {
+    drop_stretches(drop, start, size, [&](std::ptrdiff_t at, std::ptrdiff_t count, const Dropout& dropout) { kernels_.drop_f32(x + at, dropout, count, out + at); });
+  });
+}
+template <>
+void Operations::drop(const std::uint16_t* x, std::ptrdiff_t n, const Drop& drop, std::uint16_t* out) {
+  each_stretch(n, [&](std::ptrdiff_t start, std::ptrdiff_t size) {
+    drop_stretches(drop, start, size, [&](std::ptrdiff_t at, std::ptrdiff_t count, const Dropout& dropout) { kernels_.drop_bf16(x + at, dropout, count, out + at); });
+  });
+}
+
 void Operations::layer_norm(const NormShape& shape, const float* x, const float* gain, const float* bias, std::uint16_t* y) {
   for (auto& scratch : scratch_) scratch.at_least(static_cast<std::size_t>(shape.width) * sizeof(float));
   team_.run([&](int rank) {
@@ -164,7 +194,7 @@ void Operations::each_head(const AttentionShape& shape, const Drop& drop, const 
   team_.run([&](int rank) {
     std::byte* const scratch = scratch_[static_cast<std::size_t>(rank)].data();
     auto* const words = reinterpret_cast<std::uint32_t*>(scratch + words_at);
-    const Dropout dropout{words, words + padded, static_cast<std::uint32_t>(std::ldexp(drop.share, 32)), static_cast<float>(1.0 / (1.0 - drop.share))};
+    const Dropout dropout = dropout_of(drop, words, words + padded);
     team_.divide(rank, shape.rows * shape.heads, [&](int first, int last) {
       for (int i = first; i < last; ++i) {
         for (std::size_t query = 0; drop.share > 0.0 && query < padded; ++query) {

@@ -20,7 +20,8 @@ struct AttentionShape {
   std::ptrdiff_t width() const { return static_cast<std::ptrdiff_t>(heads) * head_dim; }
 };
 
-// Which share of attention's weights is dropped, in [0, 1), and what the choice follows from, beside text, head, query and key.
+// Which share of numbers, or of attention's weights, is dropped, in [0, 1), and what the choice follows from, beside the number's
+// place, or text, head, query and key.
 struct Drop {
   double share = 0.0;
   std::uint64_t seed = 0;
@@ -49,6 +50,10 @@ class Operations {
 
   // The gradients of x and of (gain, bias), one behind the other, from that of y.
   void layer_norm_gradient(const NormShape& shape, const float* x, const float* gain, const std::uint16_t* upstream, float* d_x, float* d_gain_bias);
+
+  // out = what `drop` leaves of x, divided by the share that stays.
+  template <class Element>
+  void drop(const Element* x, std::ptrdiff_t n, const Drop& drop, Element* out);
 
   void add(const float* x, const std::uint16_t* y, std::ptrdiff_t n, float* out);  // out = x + y
 

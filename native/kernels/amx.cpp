@@ -8,7 +8,6 @@ namespace {
 #include "vec_avx512.h"
 
 #include "kernels.inl"
-#include "dropout.inl"
 #include "tiles.inl"
 #include "training_tiles.inl"
 
@@ -55,5 +54,5 @@ void amx_i8(const ProductI8& job, int first, int last) {
 const Kernels kAmx = {"amx",      product_f32, amx_bf16,   amx_i8,      product_i4, quantize_row, round_row,
                       layer_norm, attend_f32,  attend_tiles<Amx>, block_max, row_stats,  exp_shifted,
                       gelu_f32,   gelu_gradient_f32, look_up,   look_up_times, add_half, sum_columns, layer_norm_gradient,
-                      exponentials_f32, exponentials_bf16, attend_gradient_tiles<Amx>};
+                      exponentials_f32, exponentials_bf16, drop_f32, drop_bf16, attend_gradient_tiles<Amx>};
 }  // namespace gpt2lab

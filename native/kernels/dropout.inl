@@ -1,7 +1,8 @@
-// Which weights of attention are dropped in training. Included in front of tiles.inl.
+// What is dropped in training: weights of attention, or numbers of a stretch. Included in front of training.inl and tiles.inl.
 //
-// What becomes of a weight is a function of its query's two words and its key's number alone, so the gradient finds again what
-// went forward, on every path and with any number of threads.
+// What becomes of a weight is a function of its query's two words and its key's number alone, and what becomes of a number one of
+// its stretch's words and its place there, so the gradient finds again what went forward, on every path and with any number of
+// threads.
 
 // What kLanes weights are multiplied by: 0, or `scale` where they stay. The rounds are the two of "lowbias32" (C. Wellons,
 // "Prospecting for hash functions", 2018); the second word joins in between.

@@ -87,7 +87,7 @@ struct ProductI4 {
 constexpr std::size_t kScalesI4 = kPanel * 2;
 constexpr std::size_t kGroupBytesI4 = kScalesI4 + kPanel * kGroupI4 / 2;
 
-// Dropout of the weights of attention (Srivastava et al. 2014), see dropout.inl.
+// Dropout (Srivastava et al. 2014) of the weights of attention, each stretch of numbers being one query of it: see dropout.inl.
 struct Dropout {
   const std::uint32_t *first, *second;  // two random words for each query, up to a multiple of 32
   std::uint32_t threshold;              // 2^32 times the probability of being dropped
@@ -181,6 +181,9 @@ struct Kernels {
   // In place, x[i] = exp(x[i] - max), the row's largest value, which goes to `highest`; returns their sum.
   float (*exponentials_f32)(float* x, int n, float* highest);
   float (*exponentials_bf16)(std::uint16_t* x, int n, float* highest);
+  // Each of n numbers becomes 0 or `scale` times itself.
+  void (*drop_f32)(const float* x, const Dropout& dropout, std::ptrdiff_t n, float* out);
+  void (*drop_bf16)(const std::uint16_t* x, const Dropout& dropout, std::ptrdiff_t n, std::uint16_t* out);
   void (*attend_gradient)(const AttendGradient&);  // null without a tile unit
 };
 

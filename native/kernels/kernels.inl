@@ -688,10 +688,11 @@ static RowStats row_stats(const float* x, int n, float* out_exp) {
   return {top, static_cast<double>(top) + log_total, log_total - weighted / total};
 }
 
+#include "dropout.inl"
 #include "training.inl"
 
 // The table of this instruction set.
 #define GPT2LAB_KERNELS(name)                                                                                        \
   {name, product_f32, product_bf16, product_i8, product_i4, quantize_row, round_row, layer_norm, attend_f32, attend_bf16, \
    block_max, row_stats, exp_shifted, gelu_f32, gelu_gradient_f32, look_up, look_up_times, add_half, sum_columns, layer_norm_gradient, \
-   exponentials_f32, exponentials_bf16, nullptr}
+   exponentials_f32, exponentials_bf16, drop_f32, drop_bf16, nullptr}

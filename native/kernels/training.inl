@@ -1,8 +1,15 @@
-// GELU and its gradient, any function of a bf16 by a table, the gradient of layer norm and rows of exponentials, for training.
+// GELU and its gradient, any function of a bf16 by a table, dropout, the gradient of layer norm and rows of exponentials, for
+// training.
 // Included behind kernels.inl.
 
 static inline F element(const float* p) { return f_load(p); }
 static inline F element(const std::uint16_t* p) { return f_load_bf16(p); }
+static inline F first_halves(const std::uint16_t* p, int n) {  // the first n of a vector, and zeros
+  if (n == kLanes) return f_load_bf16(p);
+  alignas(64) std::uint16_t some[kLanes] = {};
+  __builtin_memcpy(some, p, static_cast<std::size_t>(n) * 2);
+  return f_load_bf16(some);
+}
 static inline void put_elements(const float* from, int n, float* to) { __builtin_memcpy(to, from, static_cast<std::size_t>(n) * 4); }
 static inline void put_elements(const float* from, int n, std::uint16_t* to) { round_row(from, n, n, to); }
 
@@ -16,7 +23,7 @@ static inline F gelu_slope(F wide) {
   return f_fma(f_mul(f_mul(x, s), f_sub(f_set(1.0f), s)), slope, f_fma(wide, f_set(0.0f), s));
 }
 
-// out[i] = of(a + i, b + i), for whole vectors: with a copy for the last few.
+// out[i] = of(a + i, b + i, i), for whole vectors: with a copy for the last few.
 template <class Element, class Of>
 static inline void map_elements(const Element* a, const Element* b, std::ptrdiff_t n, Element* out, const Of& of) {
   constexpr int kBlock = 8 * kLanes;
@@ -31,44 +38,45 @@ static inline void map_elements(const Element* a, const Element* b, std::ptrdiff
       from_a = last_a;
       from_b = last_b;
     }
-    for (int j = 0; j < kBlock; j += kLanes) f_store(block + j, of(from_a + j, from_b + j));
+    for (int j = 0; j < kBlock; j += kLanes) f_store(block + j, of(from_a + j, from_b + j, i + j));
     put_elements(block, count, out + i);
   }
 }
 
 static void gelu_f32(const float* x, std::ptrdiff_t n, float* y) {
-  map_elements(x, x, n, y, [](const float* a, const float*) { return gelu_tanh(f_load(a)); });
+  map_elements(x, x, n, y, [](const float* a, const float*, std::ptrdiff_t) { return gelu_tanh(f_load(a)); });
 }
 static void gelu_gradient_f32(const float* x, const float* upstream, std::ptrdiff_t n, float* out) {
-  map_elements(x, upstream, n, out, [](const float* a, const float* g) { return f_mul(gelu_slope(f_load(a)), f_load(g)); });
+  map_elements(x, upstream, n, out, [](const float* a, const float* g, std::ptrdiff_t) { return f_mul(gelu_slope(f_load(a)), f_load(g)); });
 }
 
 static void look_up(const std::uint16_t* x, const float* table, std::ptrdiff_t n, std::uint16_t* y) {
-  map_elements(x, x, n, y, [=](const std::uint16_t* a, const std::uint16_t*) { return f_look_up(table, a); });
+  map_elements(x, x, n, y, [=](const std::uint16_t* a, const std::uint16_t*, std::ptrdiff_t) { return f_look_up(table, a); });
 }
 static void look_up_times(const std::uint16_t* x, const float* table, const std::uint16_t* factor, std::ptrdiff_t n, std::uint16_t* y) {
-  map_elements(x, factor, n, y, [=](const std::uint16_t* a, const std::uint16_t* b) { return f_mul(f_look_up(table, a), f_load_bf16(b)); });
+  map_elements(x, factor, n, y, [=](const std::uint16_t* a, const std::uint16_t* b, std::ptrdiff_t) { return f_mul(f_look_up(table, a), f_load_bf16(b)); });
 }
+
+template <class Element>
+static void drop(const Element* x, const Dropout& dropout, std::ptrdiff_t n, Element* out) {
+  map_elements(x, x, n, out, [&](const Element* a, const Element*, std::ptrdiff_t i) {
+    return f_mul(element(a), kept_keys(dropout, 0, static_cast<int>(i)));
+  });
+}
+static void drop_f32(const float* x, const Dropout& dropout, std::ptrdiff_t n, float* out) { drop(x, dropout, n, out); }
+static void drop_bf16(const std::uint16_t* x, const Dropout& dropout, std::ptrdiff_t n, std::uint16_t* out) { drop(x, dropout, n, out); }
 
 // out = x + y, for the residual stream and what joins it.
 static void add_half(const float* x, const std::uint16_t* y, std::ptrdiff_t n, float* out) {
   std::ptrdiff_t i = 0;
   for (; i + kLanes <= n; i += kLanes) f_store(out + i, f_add(f_load(x + i), f_load_bf16(y + i)));
-  alignas(64) std::uint16_t last[kLanes] = {};
   const int left = static_cast<int>(n - i);
-  __builtin_memcpy(last, y + i, static_cast<std::size_t>(left) * 2);
-  f_store_n(out + i, f_add(f_load_n(x + i, left, 0.0f), f_load_bf16(last)), left);
+  f_store_n(out + i, f_add(f_load_n(x + i, left, 0.0f), first_halves(y + i, left)), left);
 }
 
 // total[i] += the sum of column i of x (rows, n), four rows at a time.
 static void sum_columns(const std::uint16_t* x, int rows, int n, float* total) {
-  const auto row = [&](int r, int i, int m) {
-    const std::uint16_t* at = x + static_cast<std::ptrdiff_t>(r) * n + i;
-    if (m == kLanes) return f_load_bf16(at);
-    alignas(64) std::uint16_t last[kLanes] = {};
-    __builtin_memcpy(last, at, static_cast<std::size_t>(m) * 2);
-    return f_load_bf16(last);
-  };
+  const auto row = [&](int r, int i, int m) { return first_halves(x + static_cast<std::ptrdiff_t>(r) * n + i, m); };
   for (int r = 0; r < rows; r += 4) {
     for (int i = 0; i < n; i += kLanes) {
       const int m = n - i < kLanes ? n - i : kLanes;
@@ -83,18 +91,12 @@ static void sum_columns(const std::uint16_t* x, int rows, int n, float* total) {
 // h = upstream gain; those of gain and bias, upstream d and upstream, are added to what is there.
 static void layer_norm_gradient(const float* x, const std::uint16_t* upstream, const float* gain, float epsilon, int n, float* d_x, float* d_gain,
                                 float* d_bias) {
-  alignas(64) std::uint16_t last[kLanes] = {};
-  const auto above = [&](int i, int m) {
-    if (m == kLanes) return f_load_bf16(upstream + i);
-    __builtin_memcpy(last, upstream + i, static_cast<std::size_t>(m) * 2);
-    return f_load_bf16(last);
-  };
   const auto left = [&](int i) { return n - i < kLanes ? n - i : kLanes; };
   const auto [mean, scale] = row_moments(x, epsilon, n);
   F sum = f_set(0.0f), along = f_set(0.0f);
   for (int i = 0; i < n; i += kLanes) {
     const int m = left(i);
-    const F g = above(i, m), d = f_mul(f_sub(f_load_n(x + i, m, mean), f_set(mean)), f_set(scale));
+    const F g = first_halves(upstream + i, m), d = f_mul(f_sub(f_load_n(x + i, m, mean), f_set(mean)), f_set(scale));
     const F h = f_mul(g, f_load_n(gain + i, m, 0.0f));
     f_store_n(d_gain + i, f_fma(g, d, f_load_n(d_gain + i, m, 0.0f)), m);
     f_store_n(d_bias + i, f_add(g, f_load_n(d_bias + i, m, 0.0f)), m);
@@ -105,7 +107,7 @@ static void layer_norm_gradient(const float* x, const std::uint16_t* upstream, c
   for (int i = 0; i < n; i += kLanes) {
     const int m = left(i);
     const F d = f_mul(f_sub(f_load_n(x + i, m, mean), f_set(mean)), f_set(scale));
-    const F h = f_mul(above(i, m), f_load_n(gain + i, m, 0.0f));
+    const F h = f_mul(first_halves(upstream + i, m), f_load_n(gain + i, m, 0.0f));
     f_store_n(d_x + i, f_mul(f_sub(f_sub(h, shift), f_mul(d, tilt)), f_set(scale)), m);
   }
 }

@@ -124,6 +124,27 @@ static inline I i_dot_u8(I acc, W w, Quad x) { return {dot_u8_half(acc.lo, w.lo,
 static inline I i_dot_u4(I acc, W w, Quad x) {  // two products of at most 15 * 127 fit in sixteen bits
   return {add_pairs(acc.lo, _mm256_maddubs_epi16(w.lo, x.value)), add_pairs(acc.hi, _mm256_maddubs_epi16(w.hi, x.value))};
 }
+static inline I i_both(__m256i a) { return {a, a}; }
+static inline I i_set(std::uint32_t x) { return i_both(_mm256_set1_epi32(static_cast<int>(x))); }
+static inline I i_load_u32(const std::uint32_t* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8))};
+}
+static inline I i_count() { return {_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15)}; }
+static inline I i_add(I a, I b) { return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)}; }
+static inline I i_xor(I a, I b) { return {_mm256_xor_si256(a.lo, b.lo), _mm256_xor_si256(a.hi, b.hi)}; }
+static inline I i_mul(I a, std::uint32_t b) {
+  const __m256i all = _mm256_set1_epi32(static_cast<int>(b));
+  return {_mm256_mullo_epi32(a.lo, all), _mm256_mullo_epi32(a.hi, all)};
+}
+template <int N>
+static inline I i_fold(I a) {
+  return {_mm256_xor_si256(a.lo, _mm256_srli_epi32(a.lo, N)), _mm256_xor_si256(a.hi, _mm256_srli_epi32(a.hi, N))};
+}
+static inline __m256 unless_below_half(__m256i a, std::uint32_t b, float value) {  // words have no comparison here, but a maximum
+  const __m256i stays = _mm256_cmpeq_epi32(_mm256_max_epu32(a, _mm256_set1_epi32(static_cast<int>(b))), a);
+  return _mm256_and_ps(_mm256_castsi256_ps(stays), _mm256_set1_ps(value));
+}
+static inline F f_unless_below(I a, std::uint32_t b, float value) { return {unless_below_half(a.lo, b, value), unless_below_half(a.hi, b, value)}; }
 static inline F i_float(I a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
 static inline void f_store_s8(std::int8_t* p, F a) {
   const __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi));  // 0-3 8-11 | 4-7 12-15

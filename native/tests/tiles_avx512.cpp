@@ -8,7 +8,6 @@ namespace {
 #include "../kernels/vec_avx512.h"
 
 #include "../kernels/kernels.inl"
-#include "../kernels/dropout.inl"
 #include "../kernels/tiles.inl"
 #include "../kernels/training_tiles.inl"
 #include "tile_unit.h"

@@ -7,7 +7,6 @@ namespace {
 #include "../kernels/vec_portable.h"
 
 #include "../kernels/kernels.inl"
-#include "../kernels/dropout.inl"
 #include "../kernels/tiles.inl"
 #include "../kernels/training_tiles.inl"
 #include "tile_unit.h"

@@ -50,6 +50,30 @@ void check_gelu(Random& random, int n, Data data) {
   }
 }
 
+// What stays is the number times 1 / (1 - share), about as often as asked for, and the same on every path.
+template <class Element>
+void check_drop(Random& random, int n, double share, void (*Kernels::*kernel)(const Element*, const Dropout&, std::ptrdiff_t, Element*)) {
+  const auto size = static_cast<std::size_t>(n);
+  Buffer<Element> x(size);
+  for (std::size_t i = 0; i < size; ++i) put(static_cast<float>(random.uniform(0.5, 2.0)), x[i]);
+  const auto word = [&] { return static_cast<std::uint32_t>(random.between(0, 65535)) << 16 | static_cast<std::uint32_t>(random.between(0, 65535)); };
+  const std::uint32_t first = word(), second = word();
+  const Dropout dropout{&first, &second, static_cast<std::uint32_t>(std::ldexp(share, 32)), static_cast<float>(1.0 / (1.0 - share))};
+  on_every_table<Element>([&](const Table& table) {
+    Buffer<Element> out(size);
+    (table.kernels->*kernel)(x.data(), dropout, n, out.data());
+    int stay = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+      const double got = value_of(out[i]), whole = value_of(x[i]) / (1.0 - share);
+      report.expect(got == 0.0 || within(got, whole, 0.004 * whole), "%s: %.9g, not 0 or %.9g", table.kernels->name, got, whole);
+      stay += got != 0.0;
+    }
+    const double spread = std::sqrt(n * share * (1.0 - share));
+    report.expect(within(stay, n * (1.0 - share), 5.5 * spread + 1e-9), "%s: %d of %d stay at a share of %.3f", table.kernels->name, stay, n, share);
+    return std::vector<Element>(out.data(), out.data() + size);
+  });
+}
+
 // Any bits may ask, those of no number too.
 void check_look_up(Random& random, int n) {
   const auto size = static_cast<std::size_t>(n);
@@ -270,6 +294,14 @@ void test_training(Random& random) {
     const int n = random.between(1, 700);
     report.scene("%d numbers", n);
     check_look_up(random, n);
+  }
+  report.test("drop");
+  for (int turn = 0; turn < 40; ++turn) {
+    const int n = random.between(1, turn % 2 == 0 ? 16384 : 200);
+    const double share = turn % 8 == 0 ? 0.0 : random.uniform(0.0, 0.9);
+    report.scene("%d numbers, a share of %.3f", n, share);
+    check_drop<float>(random, n, share, &Kernels::drop_f32);
+    check_drop<std::uint16_t>(random, n, share, &Kernels::drop_bf16);
   }
   report.test("add_half and sum_columns");
   for (int turn = 0; turn < 30; ++turn) {

@@ -166,9 +166,7 @@ def train(
     patience: Annotated[
         int | None, Option("--patience", metavar="N", help="End after N validations without a better one.")
     ] = None,
-    seed: Annotated[
-        int, Option("--seed", metavar="N", min=0, max=2**63 - 1, help="The same seed trains the same model.")
-    ] = 0,
+    seed: o.TrainingSeed = 0,
     threads: o.Threads = None,
     device: Annotated[str, Option("--device", metavar="cpu|cuda", help="Where to train.")] = "cpu",
     precision: Annotated[str, Option("--precision", metavar="auto|fp32|bf16", help="Type of the products.")] = "auto",

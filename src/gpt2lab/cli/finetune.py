@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Context, Option
 
+from gpt2lab.cli import options as o
 from gpt2lab.cli.app import examples
 
 if TYPE_CHECKING:
@@ -106,9 +107,7 @@ def finetune(
     ] = True,
     column: Annotated[str | None, Option("--column", metavar="NAME", help="The column or field of the text.")] = None,
     template: Annotated[str | None, Option("--template", metavar="TEXT", help='Such as "{title}\\n{body}".')] = None,
-    seed: Annotated[
-        int, Option("--seed", metavar="N", min=0, max=2**63 - 1, help="The same seed trains the same model.")
-    ] = 0,
+    seed: o.TrainingSeed = 0,
     threads: Annotated[
         int | None, Option("--threads", metavar="N", help="Threads of the CPU. Default: all cores.")
     ] = None,

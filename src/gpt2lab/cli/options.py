@@ -39,6 +39,10 @@ Seed = Annotated[
     int | None,
     Option("--seed", metavar="N", help="Decides every random choice. Default: a random one, which is told."),
 ]
+TrainingSeed = Annotated[
+    int, Option("--seed", metavar="N", min=0, max=2**63 - 1, help="The same seed trains the same model.")
+]
+
 NSamples = Annotated[int, Option("--nsamples", "-n", metavar="N", min=1, help="Number of samples.")]
 Length = Annotated[
     int | None,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2lab.engine.params import check_whole
-from gpt2lab.errors import MissingExtraError
 from gpt2lab.lm.model import LanguageModel
 from gpt2lab.lm.samples import Samples
 
@@ -67,20 +66,16 @@ def prepare_finetune(
     """Return what `finetune` would train, before its first step."""
     from gpt2lab.config import from_dict, read_toml
     from gpt2lab.train.options import FineTuneOptions
-    from gpt2lab.train.waiting import wait_briefly
+    from gpt2lab.train.waiting import load_torch
 
     check_whole("sample_every", sample_every, 0)
     check_whole("sample_length", sample_length, 1)
     check_whole("sample_num", sample_num, 1)
     chosen = from_dict(FineTuneOptions, {**(read_toml(recipe) if recipe is not None else {}), **options})
-    wait_briefly()
-    try:
-        from gpt2lab.train.finetune import FineTune
-        from gpt2lab.train.loop import Every
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise MissingExtraError("Training", "train") from None
+    load_torch()
+    from gpt2lab.train.finetune import FineTune
+    from gpt2lab.train.loop import Every
+
     samples = Samples(Path(sample_dir) / chosen.run_name, number=sample_num, length=sample_length, told=told)
     every = [Every(sample_every, samples)] if sample_every else []
     run = FineTune(

@@ -81,6 +81,19 @@ class Norm(nn.LayerNorm):
         return super().forward(x) if y is None else y
 
 
+class Dropout(nn.Dropout):
+    """Dropout. `drop` may do it in training: training may put a way there, which returns None where it does not."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__(p)
+        self.drop: Callable[[Tensor], Tensor | None] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map any shape to the same shape."""
+        y = self.drop(x) if self.drop is not None and self.training and self.p else None
+        return super().forward(x) if y is None else y
+
+
 class Attention(nn.Module):
     """Causal multi-head self-attention.
 
@@ -96,7 +109,7 @@ class Attention(nn.Module):
         self.head_dim = config.n_embd // config.n_head
         self.attend: Callable[[Tensor], Tensor | None] | None = None
         self.scale = config.attention_scale(layer)
-        self.resid_dropout = nn.Dropout(config.resid_pdrop)
+        self.resid_dropout = Dropout(config.resid_pdrop)
         self.relative_keys: nn.Parameter | None = None
         if config.max_relative_position:
             shape = (config.n_head, config.max_relative_position, self.head_dim)
@@ -188,7 +201,7 @@ class MLP(nn.Module):
         self.c_proj = Conv1D(config.inner, config.n_embd)
         self.activation = config.activation_function
         self.act = ACTIVATION[config.activation_function]
-        self.dropout = nn.Dropout(config.resid_pdrop)
+        self.dropout = Dropout(config.resid_pdrop)
 
     def forward(self, x: Tensor, then: Callable[..., Tensor] = one_after_another) -> Tensor:
         """Map (B, T, F) to (B, T, C)."""
@@ -225,7 +238,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.wte = nn.Embedding(config.vocab_size, config.n_embd)
         self.wpe = nn.Embedding(config.n_positions, config.n_embd)
-        self.drop = nn.Dropout(config.embd_pdrop)
+        self.drop = Dropout(config.embd_pdrop)
         self.h = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
         self.checkpoint_activations = False

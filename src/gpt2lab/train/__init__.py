@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpt2lab.errors import ConfigError, MissingExtraError
+from gpt2lab.errors import ConfigError
 from gpt2lab.train.recipe import Recipe, load_recipe
-from gpt2lab.train.waiting import wait_briefly
+from gpt2lab.train.waiting import load_torch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,18 +59,14 @@ def trainer(
 
     `build` makes the task and the new model of a recipe (None: a language model of text, `language_modelling`).
     """
-    wait_briefly()
-    try:
-        import torch
+    load_torch()
+    import torch
 
-        from gpt2lab.train.legacy import has_saved, saved_recipe
-        from gpt2lab.train.loop import Trainer
-        from gpt2lab.train.records import begun_by, job_name
-        from gpt2lab.train.state import run_folder
-    except ModuleNotFoundError as error:
-        if error.name not in ("torch", "safetensors"):
-            raise
-        raise MissingExtraError("Training", "train") from None
+    from gpt2lab.train.legacy import has_saved, saved_recipe
+    from gpt2lab.train.loop import Trainer
+    from gpt2lab.train.records import begun_by, job_name
+    from gpt2lab.train.state import run_folder
+
     if recipe is None:
         if resume is None:
             raise ConfigError("There is nothing to train: give a recipe, or the folder of a run to resume.")

@@ -1,4 +1,4 @@
-"""Layer norm, GELU, softmax and causal attention for training on CPUs, by the native kernels (native/operations.h).
+"""Layer norm, GELU, dropout, softmax and causal attention for training on CPUs, by the native kernels (native/operations.h).
 
 PyTorch's own take a third of a bfloat16 step on processors with AMX, whose products are that fast. The sums of
 attention are kept in float32 and nothing of size (T, T) is stored (Dao et al. 2022, "FlashAttention", section 3.1).
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import gpt2lab._native as _native
-from gpt2lab.model.gpt import MLP, Attention, Block, Conv1D, Norm, linear
+from gpt2lab.model.gpt import MLP, Attention, Block, Conv1D, Dropout, Norm, linear
 
 _TANH_FORMS = ("gelu_new", "gelu_pytorch_tanh", "gelu_fast")
 
@@ -51,6 +51,42 @@ class _Gelu(torch.autograd.Function):
         out = torch.empty_like(x)
         ctx.operations.gelu_gradient(_flat(x), _flat(upstream[0].to(x.dtype).contiguous()), _flat(out))
         return out, None
+
+
+class NativeDropout:
+    """Takes the place of a layer's dropout on a CPU.
+
+    What is dropped follows from one number of torch's generator and the place (native/kernels/dropout.inl): the
+    backward pass finds it again, no mask is stored.
+    """
+
+    def __init__(self, operations: _native.Operations, layer: Dropout) -> None:
+        self._operations, self._layer = operations, layer
+
+    def __call__(self, x: Tensor) -> Tensor | None:
+        """Map any shape to the same shape, or return None for what it does not do."""
+        if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16) or self._layer.p >= 1.0:
+            return None
+        y: Tensor = _Dropout.apply(x, self._layer.p, int(torch.randint(2**63 - 1, ())), self._operations)  # type: ignore[no-untyped-call]
+        return y
+
+
+class _Dropout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, share: float, seed: int, operations: _native.Operations) -> Tensor:
+        ctx.drop, ctx.operations, ctx.kind = (share, seed), operations, x.dtype
+        return _dropped(x, ctx)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Any) -> tuple[Tensor, None, None, None]:
+        return _dropped(upstream[0].to(ctx.kind), ctx), None, None, None
+
+
+def _dropped(x: Tensor, ctx: Any) -> Tensor:
+    x = x.detach().contiguous()
+    out = torch.empty_like(x)
+    ctx.operations.drop(_flat(x), *ctx.drop, _flat(out))
+    return out
 
 
 class NativeNorm:
@@ -235,13 +271,15 @@ def _flat(x: Tensor) -> Any:
 
 
 def use_native(model: nn.Module, device: torch.device, products: torch.dtype | None) -> None:
-    """Have a CPU compute the GELU of `model` by the kernels; with products in bfloat16, what is between them too."""
+    """Have a CPU compute the GELU and dropout of `model` by the kernels; with products in bfloat16, more between them."""
     if device.type != "cpu":
         return
     operations = _operations(torch.get_num_threads())
     for module in model.modules():
         if isinstance(module, MLP) and module.activation in _TANH_FORMS:
             module.act = NativeGelu(operations, module.act)
+        if isinstance(module, Dropout):
+            module.drop = NativeDropout(operations, module)
         if products != torch.bfloat16:
             continue
         if isinstance(module, Norm):

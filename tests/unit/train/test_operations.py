@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gpt2lab.model.config import GPT2Config
-from gpt2lab.model.gpt import GPT, Attention, Norm, linear
+from gpt2lab.model.gpt import GPT, Attention, Dropout, Norm, linear
 from gpt2lab.model.pieces import Pieces
 from gpt2lab.train.operations import (
     NativeAttention,
+    NativeDropout,
     NativeGelu,
     NativeNorm,
     NativeProduct,
@@ -136,6 +137,54 @@ def test_a_product_outside_of_bfloat16_and_a_bias_that_does_not_learn_are_left_a
     assert torch.equal(product(x, weight, bias), linear(x, weight, bias))
     with torch.autocast("cpu", torch.bfloat16):
         assert not product(x, weight, bias.detach()).requires_grad
+
+
+def dropped(x: Tensor, share: float = 0.3, seed: int = 4, threads: int = 2) -> Tensor:
+    torch.manual_seed(seed)
+    y = NativeDropout(operations(threads), Dropout(share))(x)
+    assert y is not None
+    return y
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_dropout_and_its_gradient_drop_the_same_numbers(kind: torch.dtype) -> None:
+    x, upstream = torch.rand(5, 7, 1000).to(kind) + 0.5, torch.rand(5, 7, 1000).to(kind) + 0.5  # more than one stretch
+    y, gradient = with_gradient(dropped, x, upstream)
+    stays = y != 0
+    assert y.dtype == gradient.dtype == kind
+    torch.testing.assert_close(y, torch.where(stays, x / 0.7, 0), atol=0, rtol=1e-2)
+    torch.testing.assert_close(gradient, torch.where(stays, upstream / 0.7, 0), atol=0, rtol=1e-2)
+    assert torch.equal(dropped(x, threads=3), y)
+    assert not torch.equal(dropped(x, seed=5), y)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_dropout_drops_as_many_as_asked_for_without_a_pattern(share: float) -> None:
+    stays = dropped(torch.ones(20, 16384), share) != 0
+
+    def mean_is(values: Tensor, wanted: float) -> None:
+        spread = (wanted * (1 - wanted) / values.numel()) ** 0.5
+        assert abs(values.double().mean().item() - wanted) < 4.5 * spread
+
+    mean_is(stays, 1 - share)
+    for stretch in stays:
+        mean_is(stretch, 1 - share)
+    for apart in (1, 2, 16, 128, 768):
+        mean_is(stays[:, apart:] & stays[:, :-apart], (1 - share) ** 2)
+    mean_is(stays[1:] & stays[:-1], (1 - share) ** 2)
+    mean_is(stays & (dropped(torch.ones(20, 16384), share, seed=5) != 0), (1 - share) ** 2)
+
+
+def test_dropout_of_a_layer_is_native_in_training_alone() -> None:
+    layer, x = Dropout(0.5), torch.randn(3, 40)
+    layer.drop = NativeDropout(operations(), layer)
+    torch.manual_seed(4)
+    assert torch.equal(layer(x), dropped(x, 0.5))
+    assert not torch.equal(layer(x), layer(x))
+    assert torch.equal(layer.eval()(x), x)
+    everything = Dropout(1.0)
+    everything.drop = NativeDropout(operations(), everything)
+    assert not everything(x).any()
 
 
 def test_the_residual_stream_takes_halves() -> None:

@@ -20,10 +20,10 @@ from gpt2lab.apps.articles.records import Article
 from gpt2lab.apps.articles.rows import ArticleRows, Rows, digest, encoded, fixed_batches
 from gpt2lab.checkpoint import Checkpoint, load
 from gpt2lab.checkpoint.extend import with_tokenizer
-from gpt2lab.errors import CheckpointError, ConfigError, DataError, MissingExtraError
+from gpt2lab.errors import CheckpointError, ConfigError, DataError
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.train.recipe import MODEL
-from gpt2lab.train.waiting import wait_briefly
+from gpt2lab.train.waiting import load_torch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -105,11 +105,9 @@ class ArticleTraining:
         callbacks: Sequence[Callback | Every] = (),
         progress: Progress | None = None,
     ) -> None:
-        wait_briefly()
-        try:
-            import torch
-        except ImportError:
-            raise MissingExtraError("Training", "train") from None
+        load_torch()
+        import torch
+
         from gpt2lab.model.gpt import GPT
         from gpt2lab.train.loop import Trainer
         from gpt2lab.train.state import CHECKPOINTS, steps

@@ -20,10 +20,10 @@ from gpt2lab.apps.detect.reading import flattened
 from gpt2lab.checkpoint.safetensors import read_safetensors, write_safetensors
 from gpt2lab.config import from_dict, to_dict
 from gpt2lab.engine.protocol import Ids
-from gpt2lab.errors import CheckpointError, ConfigError, DataError, MissingExtraError
+from gpt2lab.errors import CheckpointError, ConfigError, DataError
 from gpt2lab.files import atomic_write, read_json, write_json
 from gpt2lab.lm.model import LanguageModel
-from gpt2lab.train.waiting import wait_briefly
+from gpt2lab.train.waiting import load_torch
 
 if TYPE_CHECKING:
     from gpt2lab.apps.detect.pairs import Pair
@@ -150,13 +150,9 @@ def train_discriminator(
     texts, labels = _examples(found.tokenizer, pairs, window, layout)
     if not texts:
         raise DataError("There is no pair to learn from.")
-    wait_briefly()
-    try:
-        from gpt2lab.apps.detect.head_training import fit_head
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise MissingExtraError("Training a discriminator", "train") from None
+    load_torch("Training a discriminator")
+    from gpt2lab.apps.detect.head_training import fit_head
+
     tensors, weight, bias = fit_head(
         found, texts, labels, _examples(found.tokenizer, held_out, window, layout), learning, run=run,
         progress=progress,
