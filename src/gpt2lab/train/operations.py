@@ -1,4 +1,4 @@
-"""Layer norm, GELU, dropout, softmax and causal attention for training on CPUs, by the native kernels (native/operations.h).
+"""Layer norm, GELU, dropout, softmax and causal attention for training on CPUs, natively (native/operations.h).
 
 PyTorch's own take a third of a bfloat16 step on processors with AMX, whose products are that fast. The sums of
 attention are kept in float32 and nothing of size (T, T) is stored (Dao et al. 2022, "FlashAttention", section 3.1).
@@ -271,7 +271,7 @@ def _flat(x: Tensor) -> Any:
 
 
 def use_native(model: nn.Module, device: torch.device, products: torch.dtype | None) -> None:
-    """Have a CPU compute the GELU and dropout of `model` by the kernels; with products in bfloat16, more between them."""
+    """Have a CPU compute GELU and dropout of `model` by the kernels; with products in bfloat16, more between them."""
     if device.type != "cpu":
         return
     operations = _operations(torch.get_num_threads())
