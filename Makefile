@@ -66,7 +66,7 @@ $(VENV)/.training: $(VENV)/.installed constraints.txt
 
 $(VENV)/.tools: $(VENV)/bin/python $(PACKAGE) constraints.txt
 	$(PIP) install --quiet --upgrade "pip>=25.1"
-	$(PIP) install --quiet --constraint constraints.txt ".[train,corpus,detect,music]" --group test --group oracle --group check
+	$(PIP) install --quiet --constraint constraints.txt ".[train,corpus,detect,music,serve]" --group test --group oracle --group check
 	@touch $@ $(VENV)/.installed $(VENV)/.training
 
 $(BENCH)/.installed: $(PACKAGE) benchmarks/requirements.txt benchmarks/requirements-export.txt benchmarks/install.py

@@ -43,7 +43,7 @@ def main() -> None:
     environment = Path(sys.argv[1])
     absent: dict[str, str] = {}
     _make(environment)
-    if why := _pip(environment, [str(ROOT)]):
+    if why := _pip(environment, [f"{ROOT}[serve]"]):
         sys.exit(f"gpt2lab itself could not be installed: {why}")
     for requirement in requirements(HERE / "requirements.txt"):
         installed = _llama_cpp if requirement.startswith("llama-cpp-python") else _plainly
