@@ -2,8 +2,10 @@
 #include "bind_operations.h"
 
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -140,6 +142,45 @@ void exponentials(Operations& operations, const Rows<T>& x, const Values<float>&
   operations.exponentials(rows, count, width, tops, sums);
 }
 
+template <class T>
+using Squares = nb::ndarray<T, nb::ndim<4>, nb::c_contig, nb::device::cpu>;  // (rows, heads, positions, positions)
+
+template <class T>
+auto squares_of(const AttentionShape& shape, const std::optional<Squares<T>>& given) -> decltype(bits(static_cast<T*>(nullptr))) {
+  if (!given) return nullptr;
+  const std::size_t wanted[] = {static_cast<std::size_t>(shape.rows), static_cast<std::size_t>(shape.heads), static_cast<std::size_t>(shape.positions),
+                                static_cast<std::size_t>(shape.positions)};
+  for (std::size_t i = 0; i < 4; ++i) demand(given->shape(i) == wanted[i]);
+  return bits(given->data());
+}
+
+void attention(Operations& operations, const Halves<const std::int16_t>& qkv, const std::optional<Squares<const std::int16_t>>& related, float scale,
+               const Halves<std::int16_t>& out, const Sums& log_sum, double dropout, std::uint64_t seed) {
+  const AttentionShape shape = shape_of(operations, qkv, log_sum, scale);
+  const Drop drop = drop_of(dropout, seed);
+  demand_out(shape, out);
+  const std::uint16_t *from = bits(qkv.data()), *distances = squares_of(shape, related);
+  std::uint16_t* to = bits(out.data());
+  float* sums = log_sum.data();
+  nb::gil_scoped_release release;
+  operations.attention(shape, drop, from, distances, to, sums);
+}
+
+void attention_gradient(Operations& operations, const Halves<const std::int16_t>& qkv, const std::optional<Squares<const std::int16_t>>& related, float scale,
+                        const Halves<const std::int16_t>& out, const Sums& log_sum, const Halves<const std::int16_t>& upstream, const Halves<std::int16_t>& d_qkv,
+                        const std::optional<Squares<std::int16_t>>& d_related, double dropout, std::uint64_t seed) {
+  const AttentionShape shape = shape_of(operations, qkv, log_sum, scale);
+  const Drop drop = drop_of(dropout, seed);
+  demand_out(shape, out);
+  demand_out(shape, upstream);
+  demand(d_qkv.shape(0) == qkv.shape(0) && d_qkv.shape(1) == qkv.shape(1) && d_qkv.shape(2) == qkv.shape(2) && related.has_value() == d_related.has_value());
+  const std::uint16_t *from = bits(qkv.data()), *distances = squares_of(shape, related), *made = bits(out.data()), *above = bits(upstream.data());
+  const float* sums = log_sum.data();
+  std::uint16_t *to = bits(d_qkv.data()), *to_distances = squares_of(shape, d_related);
+  nb::gil_scoped_release release;
+  operations.attention_gradient(shape, drop, from, distances, made, sums, above, to, to_distances);
+}
+
 }  // namespace
 
 void bind_operations(nb::module_& m) {
@@ -162,31 +203,9 @@ void bind_operations(nb::module_& m) {
       .def("sum_columns", &sum_columns, "x"_a, "total"_a)
       .def("exponentials", &exponentials<float>, "x"_a, "highest"_a, "sum"_a)
       .def("exponentials", &exponentials<std::int16_t>, "x"_a, "highest"_a, "sum"_a)
-      .def("attention", [](Operations& operations, const Halves<const std::int16_t>& qkv, float scale, const Halves<std::int16_t>& out, const Sums& log_sum,
-                           double dropout, std::uint64_t seed) {
-        const AttentionShape shape = shape_of(operations, qkv, log_sum, scale);
-        const Drop drop = drop_of(dropout, seed);
-        demand_out(shape, out);
-        const std::uint16_t* from = bits(qkv.data());
-        std::uint16_t* to = bits(out.data());
-        float* sums = log_sum.data();
-        nb::gil_scoped_release release;
-        operations.attention(shape, drop, from, to, sums);
-      }, "qkv"_a, "scale"_a, "out"_a, "log_sum"_a, "dropout"_a = 0.0, "seed"_a = 0)
-      .def("attention_gradient", [](Operations& operations, const Halves<const std::int16_t>& qkv, float scale, const Halves<const std::int16_t>& out,
-                                    const Sums& log_sum, const Halves<const std::int16_t>& upstream, const Halves<std::int16_t>& d_qkv, double dropout,
-                                    std::uint64_t seed) {
-        const AttentionShape shape = shape_of(operations, qkv, log_sum, scale);
-        const Drop drop = drop_of(dropout, seed);
-        demand_out(shape, out);
-        demand_out(shape, upstream);
-        demand(d_qkv.shape(0) == qkv.shape(0) && d_qkv.shape(1) == qkv.shape(1) && d_qkv.shape(2) == qkv.shape(2));
-        const std::uint16_t *from = bits(qkv.data()), *made = bits(out.data()), *above = bits(upstream.data());
-        const float* sums = log_sum.data();
-        std::uint16_t* to = bits(d_qkv.data());
-        nb::gil_scoped_release release;
-        operations.attention_gradient(shape, drop, from, made, sums, above, to);
-      }, "qkv"_a, "scale"_a, "out"_a, "log_sum"_a, "upstream"_a, "d_qkv"_a, "dropout"_a = 0.0, "seed"_a = 0);
+      .def("attention", &attention, "qkv"_a, "related"_a.none(), "scale"_a, "out"_a, "log_sum"_a, "dropout"_a = 0.0, "seed"_a = 0)
+      .def("attention_gradient", &attention_gradient, "qkv"_a, "related"_a.none(), "scale"_a, "out"_a, "log_sum"_a, "upstream"_a, "d_qkv"_a,
+           "d_related"_a.none(), "dropout"_a = 0.0, "seed"_a = 0);
 }
 
 }  // namespace gpt2lab

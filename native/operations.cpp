@@ -18,13 +18,13 @@ constexpr int kBriefly = 200;               // spins before sleep: other threads
 // Attend asks for.
 struct ForwardScratch {
   std::uint16_t *pages, *rounded;
-  float *query, *out, *scores;
+  float *query, *out, *scores, *bias;
   const void** table;
   std::ptrdiff_t page, score_stride;
 
   static std::size_t bytes(int positions, int head_dim) {
     const auto padded = static_cast<std::size_t>(round_up(positions, kPage)), depth = static_cast<std::size_t>(head_dim);
-    return padded * depth * (4 + 4 + 4) + (padded + kPage) * kQueryRows * 6 + depth * kQueryRows * 2 + padded / kPage * sizeof(void*) + 8 * 64;
+    return padded * depth * (4 + 4 + 4) + (padded + kPage) * kQueryRows * 10 + depth * kQueryRows * 2 + padded / kPage * sizeof(void*) + 9 * 64;
   }
   ForwardScratch(std::byte* at, int positions, int head_dim) {
     const auto padded = static_cast<std::size_t>(round_up(positions, kPage)), depth = static_cast<std::size_t>(head_dim);
@@ -39,6 +39,7 @@ struct ForwardScratch {
     query = reinterpret_cast<float*>(take(padded * depth * 4));
     out = reinterpret_cast<float*>(take(padded * depth * 4));
     scores = reinterpret_cast<float*>(take((padded + kPage) * kQueryRows * 4));
+    bias = reinterpret_cast<float*>(take((padded + kPage) * kQueryRows * 4));
     rounded = reinterpret_cast<std::uint16_t*>(take((padded + kPage + depth) * kQueryRows * 2));
     table = reinterpret_cast<const void**>(take(padded / kPage * sizeof(void*)));
     for (std::size_t i = 0; i < padded / kPage; ++i) table[i] = pages + static_cast<std::ptrdiff_t>(i) * page;
@@ -208,7 +209,35 @@ void Operations::each_head(const AttentionShape& shape, const Drop& drop, const 
   });
 }
 
-void Operations::attention(const AttentionShape& shape, const Drop& drop, const std::uint16_t* qkv, std::uint16_t* out, float* log_sum) {
+// All queries of `job`, kQueryRows at a time, with what `related` adds to their scores; `bias` is scratch.
+void Operations::attend_related(const Attend& job, const std::uint16_t* related, float* bias) const {
+  const int positions = job.queries;
+  for (int first = 0; first < positions; first += kQueryRows) {
+    Attend part = job;
+    part.queries = std::min(kQueryRows, positions - first);
+    part.query += first * job.query_stride;
+    part.out += first * job.out_stride;
+    part.log_sum += first;
+    part.visible += first;
+    part.bias = bias;
+    part.bias_stride = job.score_stride;
+    Dropout dropout{};
+    if (job.dropout) {
+      dropout = *job.dropout;
+      dropout.first += first;
+      dropout.second += first;
+      part.dropout = &dropout;
+    }
+    for (int q = 0; q < part.queries; ++q) {
+      const int i = first + q;
+      const std::uint16_t* row = related + static_cast<std::ptrdiff_t>(i) * positions + positions - 1 - i;
+      for (int j = 0; j <= i; ++j) bias[q * job.score_stride + j] = widened(row[j]);
+    }
+    kernels_.attend_bf16(part);
+  }
+}
+
+void Operations::attention(const AttentionShape& shape, const Drop& drop, const std::uint16_t* qkv, const std::uint16_t* related, std::uint16_t* out, float* log_sum) {
   const std::ptrdiff_t width = shape.width(), stride = 3 * width;
   const int depth = shape.head_dim;
   each_head(shape, drop, [&](std::byte* scratch, int row, int head, const Dropout* dropout) {
@@ -226,23 +255,27 @@ void Operations::attention(const AttentionShape& shape, const Drop& drop, const 
     }
     Attend job{at.query, depth, shape.positions, at.table, 0, static_cast<std::ptrdiff_t>(depth) * kPage, 1, depth, depth, shape.scale,
                at.scores, at.score_stride, at.rounded, at.out, depth};
-    job.log_sum = log_sum + static_cast<std::ptrdiff_t>(row * shape.heads + head) * shape.positions;
+    const std::ptrdiff_t number = row * shape.heads + head;
+    job.log_sum = log_sum + number * shape.positions;
     job.dropout = dropout;
-    kernels_.attend_bf16(job);
+    if (related) attend_related(job, related + number * shape.positions * shape.positions, at.bias);
+    else kernels_.attend_bf16(job);
     for (int t = 0; t < shape.positions; ++t)
       kernels_.round_row(at.out + static_cast<std::ptrdiff_t>(t) * depth, depth, depth, out + (static_cast<std::ptrdiff_t>(row) * shape.positions + t) * width + head * depth);
   });
 }
 
-void Operations::attention_gradient(const AttentionShape& shape, const Drop& drop, const std::uint16_t* qkv, const std::uint16_t* out,
-                                    const float* log_sum, const std::uint16_t* upstream, std::uint16_t* d_qkv) {
+void Operations::attention_gradient(const AttentionShape& shape, const Drop& drop, const std::uint16_t* qkv, const std::uint16_t* related,
+                                    const std::uint16_t* out, const float* log_sum, const std::uint16_t* upstream, std::uint16_t* d_qkv,
+                                    std::uint16_t* d_related) {
   const std::ptrdiff_t width = shape.width(), stride = 3 * width;
   each_head(shape, drop, [&](std::byte* scratch, int row, int head, const Dropout* dropout) {
     const std::ptrdiff_t at = row * shape.positions * stride + head * shape.head_dim, out_at = row * shape.positions * width + head * shape.head_dim;
+    const std::ptrdiff_t square = static_cast<std::ptrdiff_t>(row * shape.heads + head) * shape.positions * shape.positions;
     kernels_.attend_gradient({qkv + at, qkv + at + width, qkv + at + 2 * width, stride, out + out_at, upstream + out_at, width,
                               log_sum + static_cast<std::ptrdiff_t>(row * shape.heads + head) * shape.positions, shape.positions, shape.head_dim,
                               shape.scale, d_qkv + at, d_qkv + at + width, d_qkv + at + 2 * width,
-                              scratch, dropout});
+                              scratch, dropout, related ? related + square : nullptr, related ? d_related + square : nullptr});
   });
 }
 

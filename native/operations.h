@@ -64,17 +64,20 @@ class Operations {
   template <class Element>
   void exponentials(Element* x, int rows, int width, float* highest, float* sum);
 
-  // out (rows, positions, heads, head_dim) and log_sum (rows, heads, positions), that of all weights, from qkv.
-  void attention(const AttentionShape& shape, const Drop& drop, const std::uint16_t* qkv, std::uint16_t* out, float* log_sum);
+  // out (rows, positions, heads, head_dim) and log_sum (rows, heads, positions), that of all weights, from qkv. `related`, when not
+  // null, is (rows, heads, positions, positions), a matrix of AttendGradient for each head.
+  void attention(const AttentionShape& shape, const Drop& drop, const std::uint16_t* qkv, const std::uint16_t* related, std::uint16_t* out, float* log_sum);
 
-  // The gradient of qkv from that of out, which was made with the same `drop`.
-  void attention_gradient(const AttentionShape& shape, const Drop& drop, const std::uint16_t* qkv, const std::uint16_t* out, const float* log_sum,
-                          const std::uint16_t* upstream, std::uint16_t* d_qkv);
+  // The gradients of qkv and `related` from that of out, which was made with the same `drop`.
+  void attention_gradient(const AttentionShape& shape, const Drop& drop, const std::uint16_t* qkv, const std::uint16_t* related, const std::uint16_t* out,
+                          const float* log_sum, const std::uint16_t* upstream, std::uint16_t* d_qkv, std::uint16_t* d_related);
 
  private:
   // Calls work(scratch, row, head, dropout) for every head of every text; `dropout` is null where nothing is dropped.
   template <class Work>
   void each_head(const AttentionShape& shape, const Drop& drop, const Work& work);
+
+  void attend_related(const Attend& job, const std::uint16_t* related, float* bias) const;
 
   // Calls work(first, last, sums) for every kPartRows rows, with `size` sums that begin at zero, and adds these up in order.
   template <class Work>

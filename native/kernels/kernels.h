@@ -135,10 +135,14 @@ struct AttendGradient {
   std::uint16_t *d_query, *d_keys, *d_values;  // rows `stride` apart
   void* scratch;                  // attend_gradient_bytes(), aligned to 64
   const Dropout* dropout = nullptr;  // as in Attend; `out` was made with it
+  // When not null, (positions, positions): what each query adds to its scores for distances, the farthest first, before they are
+  // scaled; and its gradient, but for the scale. Query i has distance i - j at positions - 1 - i + j.
+  const std::uint16_t* related = nullptr;
+  std::uint16_t* d_related = nullptr;
 };
 constexpr std::size_t attend_gradient_bytes(int positions, int head_dim) {
   const auto padded = static_cast<std::size_t>(round_up(positions, 32)), depth = static_cast<std::size_t>(head_dim);
-  return padded * depth * 12 + depth * (padded + 32) * 2 + depth * 32 * 14 + 32 * 32 * 14 + depth * 4 + 32 * 12 + 20 * 64;
+  return padded * depth * 12 + depth * (padded + 32) * 2 + depth * 32 * 14 + 32 * 32 * 18 + depth * 4 + 32 * 12 + 21 * 64;
 }
 
 struct RowStats {

@@ -35,6 +35,17 @@ static inline void add_product(const std::uint16_t* x, std::ptrdiff_t x_stride, 
   }
 }
 
+// Calls move(place, at) for every visible pair of a block of queries from `i` and one of keys from `j`: where it lies in a block of
+// keys by queries, and in the matrix `related` of AttendGradient.
+template <class Move>
+static inline void each_related(int positions, int i, int j, const Move& move) {
+  for (int q = 0; q < kTileBlock && i + q < positions; ++q) {
+    const int keys = i + q - j + 1 < kTileBlock ? i + q - j + 1 : kTileBlock;
+    const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(i + q) * positions + positions - 1 - (i + q) + j;
+    for (int key = 0; key < keys; ++key) move(key * kTileBlock + q, row + key);
+  }
+}
+
 template <class Unit>
 static void attend_gradient_tiles(const AttendGradient& job) {
   constexpr int B = kTileBlock;
@@ -52,7 +63,7 @@ static void attend_gradient_tiles(const AttendGradient& job) {
   std::uint16_t *up_turned = halves(B * depth), *up_straight = halves(B * depth);
   std::uint16_t *weight = halves(B * B), *slope = halves(B * B), *slope_pairs = halves(B * B);
   float *d_keys = floats(padded * depth), *d_values = floats(padded * depth), *d_query = floats(depth * B);
-  float *scores = floats(B * B), *d_scores = floats(B * B), *line = floats(depth > B ? depth : B), *log_sum = floats(B), *delta = floats(B);
+  float *scores = floats(B * B), *d_scores = floats(B * B), *distances = floats(B * B), *line = floats(depth > B ? depth : B), *log_sum = floats(B), *delta = floats(B);
 
   const auto copy = [&](const std::uint16_t* from, std::ptrdiff_t stride, int first, int count, std::uint16_t* to) {
     for (int r = 0; r < B; ++r) {
@@ -68,6 +79,10 @@ static void attend_gradient_tiles(const AttendGradient& job) {
     copy(job.values, job.stride, j, count, values + j * depth);
     for (int d = 0; d < depth; ++d)
       for (int r = 0; r < B; ++r) keys_turned[d * turned + j + r] = keys[(j + r) * depth + d];
+  }
+  if (job.related) {
+    __builtin_memset(distances, 0, B * B * 4);
+    __builtin_memset(job.d_related, 0, static_cast<std::size_t>(job.positions) * static_cast<std::size_t>(job.positions) * 2);
   }
   Unit::begin();
   for (int i = 0; i < padded; i += B) {
@@ -97,6 +112,13 @@ static void attend_gradient_tiles(const AttendGradient& job) {
       for (int d = 0; d < depth; d += kDepthBf16)
         tile_step<Unit, typename Unit::Bf16>(values + j * depth + d, depth * 2, up_turned + d * B, B * 4, true);
       store_sums<Unit>(d_scores, B * 4, true);
+      if (job.related) {
+        each_related(job.positions, i, j, [&](int place, std::ptrdiff_t at) {
+          const std::uint32_t bits = static_cast<std::uint32_t>(job.related[at]) << 16;
+          __builtin_memcpy(distances + place, &bits, 4);
+        });
+        for (int at = 0; at < B * B; at += kLanes) f_store(scores + at, f_add(f_load(scores + at), f_load(distances + at)));
+      }
       for (int key = 0; key < B; ++key) {
         for (int q = 0; q < B; q += kLanes) {
           F p = f_exp(f_sub(f_mul(f_load(scores + key * B + q), f_set(job.scale)), f_load(log_sum + q)));
@@ -114,6 +136,7 @@ static void attend_gradient_tiles(const AttendGradient& job) {
         round_row(scores + key * B, B, B, weight + key * B);
         round_row(d_scores + key * B, B, B, slope + key * B);
       }
+      if (job.related) each_related(job.positions, i, j, [&](int place, std::ptrdiff_t at) { job.d_related[at] = slope[place]; });
       for (int key = 0; key < B; key += 2) interleave(slope + key * B, slope + (key + 1) * B, B, slope_pairs + key * B);
       add_product<Unit>(weight, B, up_straight, depth, d_values + j * depth);
       add_product<Unit>(slope, B, query_straight, depth, d_keys + j * depth);

@@ -204,7 +204,7 @@ void check_exponentials(Random& random, int n, Data data, float (*Kernels::*expo
 }
 
 // Rounding weights and their gradients to bf16 leaves errors of some 2^-8 of the largest terms.
-void check_gradient(Random& random, int positions, int head_dim, double dropped) {
+void check_gradient(Random& random, int positions, int head_dim, double dropped, bool relative) {
   const int stride = 3 * head_dim + 8 * random.between(0, 3), out_stride = head_dim + 8 * random.between(0, 3);
   const auto rows = static_cast<std::size_t>(positions);
   Buffer<std::uint16_t> qkv(rows * static_cast<std::size_t>(stride)), out(rows * static_cast<std::size_t>(out_stride)), up(out.size());
@@ -215,6 +215,10 @@ void check_gradient(Random& random, int positions, int head_dim, double dropped)
   const auto width = static_cast<std::size_t>(head_dim);
   std::vector<double> want(rows * 3 * width);
   const auto gradient = [&](int t, int part, int d) -> double& { return want[(static_cast<std::size_t>(t) * 3 + static_cast<std::size_t>(part)) * width + static_cast<std::size_t>(d)]; };
+  Buffer<std::uint16_t> related(rows * rows);
+  for (std::size_t i = 0; i < related.size(); ++i) put(static_cast<float>(random.normal()), related[i]);
+  const auto place = [&](int query, int key) { return static_cast<std::size_t>(query) * rows + static_cast<std::size_t>(positions - 1 - query + key); };
+  std::vector<double> want_related(related.size());
   const QueryWords words(random, positions);
   const Dropout dropout = words.dropout(dropped);
   const auto factor = [&](int query, int key) { return dropped > 0.0 ? kept(dropout, query, key) : 1.0; };
@@ -225,6 +229,7 @@ void check_gradient(Random& random, int positions, int head_dim, double dropped)
     for (int j = 0; j <= i; ++j) {
       double score = 0.0;
       for (int d = 0; d < head_dim; ++d) score += at(i, 0, d) * at(j, 1, d);
+      if (relative) score += value_of(related[place(i, j)]);
       weight.push_back(score * scale);
       top = std::fmax(top, weight.back());
     }
@@ -242,6 +247,7 @@ void check_gradient(Random& random, int positions, int head_dim, double dropped)
       double d_weight = 0.0;
       for (int d = 0; d < head_dim; ++d) d_weight += value_of(up[static_cast<std::size_t>(i * out_stride + d)]) * at(j, 2, d);
       const double w = weight[static_cast<std::size_t>(j)], d_score = w * (factor(i, j) * d_weight - delta) * scale;
+      want_related[place(i, j)] = d_score / scale;
       for (int d = 0; d < head_dim; ++d) {
         gradient(i, 0, d) += d_score * at(j, 1, d);
         gradient(j, 1, d) += d_score * at(i, 0, d);
@@ -251,17 +257,25 @@ void check_gradient(Random& random, int positions, int head_dim, double dropped)
   }
   double largest = 0.0;
   for (double g : want) largest = std::fmax(largest, std::fabs(g));
+  double largest_related = 0.0;
+  for (double g : want_related) largest_related = std::fmax(largest_related, std::fabs(g));
   std::vector<float> first;
   for (const Table& table : training_tables()) {
-    Buffer<std::uint16_t> got(qkv.size());
+    Buffer<std::uint16_t> got(qkv.size()), got_related(related.size());
     Buffer<char> scratch(attend_gradient_bytes(positions, head_dim) + 64);
     void* aligned = scratch.data();
     std::size_t room = scratch.size();
     std::align(64, attend_gradient_bytes(positions, head_dim), aligned, room);
     table.kernels->attend_gradient({qkv.data(), qkv.data() + head_dim, qkv.data() + 2 * head_dim, stride, out.data(), up.data(), out_stride,
                                     log_sum.data(), positions, head_dim, static_cast<float>(scale), got.data(), got.data() + head_dim,
-                                    got.data() + 2 * head_dim, aligned, dropped > 0.0 ? &dropout : nullptr});
+                                    got.data() + 2 * head_dim, aligned, dropped > 0.0 ? &dropout : nullptr,
+                                    relative ? related.data() : nullptr, relative ? got_related.data() : nullptr});
     std::vector<float> all;
+    for (std::size_t i = 0; relative && i < related.size(); ++i) {
+      all.push_back(static_cast<float>(value_of(got_related[i])));
+      report.expect(within(value_of(all.back()), want_related[i], 0.02 * largest_related), "%s: number %zu of the distances: %.9g, not %.9g", table.kernels->name, i,
+                    value_of(all.back()), want_related[i]);
+    }
     for (int t = 0; t < positions; ++t)
       for (int i = 0; i < stride; ++i) {
         const float value = static_cast<float>(value_of(got[static_cast<std::size_t>(t * stride + i)]));
@@ -326,8 +340,8 @@ void test_training(Random& random) {
   for (int turn = 0; turn < 36; ++turn) {
     const int positions = turn % 4 == 0 ? 32 * random.between(1, 3) : random.between(1, 100), head_dim = 32 * random.between(1, 3);
     const double dropped = turn % 3 == 0 ? 0.0 : random.uniform(0.0, 0.6);
-    report.scene("%d positions, head_dim %d, %.3f dropped", positions, head_dim, dropped);
-    check_gradient(random, positions, head_dim, dropped);
+    report.scene("%d positions, head_dim %d, %.3f dropped, distances %d", positions, head_dim, dropped, turn % 2);
+    check_gradient(random, positions, head_dim, dropped, turn % 2 == 1);
   }
 }
 

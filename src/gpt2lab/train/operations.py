@@ -204,35 +204,62 @@ class NativeAttention:
         """Map (B, T, 3 C) to (B, T, C), or return None for what it does not do."""
         if qkv.dtype != torch.bfloat16 or qkv.device.type != "cpu":
             return None
+        related, vectors = None, self._layer.relative_keys
+        if vectors is not None:
+            if qkv.shape[1] > min(vectors.shape[1], LONGEST_RELATED):
+                return None
+            related = _related(qkv, vectors)
         dropout = self._layer.dropout if self._layer.training else 0.0
         seed = int(torch.randint(2**63 - 1, ())) if dropout else 0
-        y: Tensor = _Attention.apply(qkv, self._layer.n_head, self._layer.scale, dropout, seed, self._operations)  # type: ignore[no-untyped-call]
+        settings = (self._layer.n_head, self._layer.scale, dropout, seed)
+        y: Tensor = _Attention.apply(qkv, related, *settings, self._operations)  # type: ignore[no-untyped-call]
         return y
+
+
+LONGEST_RELATED = 1024
+"""Positions up to which a layer's products of queries and distances, (B, H, T, T), are held for the backward pass."""
+
+
+def _related(qkv: Tensor, vectors: Tensor) -> Tensor:
+    """Return the products (B, H, T, T) of each query with the vectors (H, R, D) of distances T-1 … 0, in bfloat16."""
+    b, t, width = qkv.shape
+    q = qkv[..., : width // 3].view(b, t, vectors.shape[0], -1).transpose(1, 2)  # (B, H, T, D)
+    return q @ vectors[:, :t].flip(1).to(qkv.dtype).transpose(1, 2)
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, qkv: Tensor, heads: int, scale: float, dropout: float, seed: int, operations: _native.Operations
+        ctx: Any,
+        qkv: Tensor,
+        related: Tensor | None,
+        heads: int,
+        scale: float,
+        dropout: float,
+        seed: int,
+        operations: _native.Operations,
     ) -> Tensor:
         qkv = qkv.detach().contiguous()
+        related = None if related is None else related.detach().contiguous()
         b, t, width = qkv.shape
         y = torch.empty(b, t, width // 3, dtype=qkv.dtype)
         log_sum = torch.empty(b, heads, t)
-        operations.attention(_bits(qkv), scale, _bits(y), log_sum.numpy(), dropout, seed)
-        ctx.save_for_backward(qkv, y, log_sum)
+        distances = None if related is None else _bits(related)
+        operations.attention(_bits(qkv), distances, scale, _bits(y), log_sum.numpy(), dropout, seed)
+        ctx.save_for_backward(qkv, related, y, log_sum)
         ctx.operations, ctx.scale, ctx.drop = operations, scale, (dropout, seed)
         return y
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Any) -> tuple[Tensor, None, None, None, None, None]:
-        qkv, y, log_sum = ctx.saved_tensors
+    def backward(ctx: Any, *upstream: Any) -> tuple[Tensor | None, ...]:
+        qkv, related, y, log_sum = ctx.saved_tensors
         g = upstream[0].to(y.dtype).contiguous()
-        d_qkv = torch.empty_like(qkv)
+        d_qkv, d_related = torch.empty_like(qkv), None if related is None else torch.empty_like(related)
+        distances, to_distances = (None if x is None else _bits(x) for x in (related, d_related))
         ctx.operations.attention_gradient(
-            _bits(qkv), ctx.scale, _bits(y), log_sum.numpy(), _bits(g), _bits(d_qkv), *ctx.drop
+            _bits(qkv), distances, ctx.scale, _bits(y), log_sum.numpy(), _bits(g), _bits(d_qkv), to_distances, *ctx.drop
         )
-        return d_qkv, None, None, None, None, None
+        return d_qkv, None if d_related is None else d_related.mul_(ctx.scale), None, None, None, None, None
 
 
 def exponentials_(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -293,5 +320,4 @@ def use_native(model: nn.Module, device: torch.device, products: torch.dtype | N
 
 
 def _is_native(operations: _native.Operations, layer: Attention) -> bool:
-    plain = layer.relative_keys is None and layer.compress_keys is None
-    return plain and operations.has_attention(layer.head_dim)
+    return layer.compress_keys is None and operations.has_attention(layer.head_dim)

@@ -236,6 +236,65 @@ def test_attention_and_its_gradient_are_torchs(rows: int, positions: int, heads:
     torch.testing.assert_close(gradient.float(), wanted_gradient, atol=3e-2, rtol=3e-2)
 
 
+def relative_layer(heads: int, width: int, distances: int, attn_pdrop: float = 0.0) -> Attention:
+    module = Attention(
+        GPT2Config(n_embd=width, n_head=heads, attn_pdrop=attn_pdrop, max_relative_position=distances), 0
+    )
+    assert module.relative_keys is not None
+    torch.nn.init.normal_(module.relative_keys, generator=torch.Generator().manual_seed(2))
+    return module
+
+
+def keys_gradient(module: Attention) -> Tensor:
+    assert module.relative_keys is not None
+    assert module.relative_keys.grad is not None
+    gradient, module.relative_keys.grad = module.relative_keys.grad, None
+    return gradient
+
+
+@needs_tiles
+@pytest.mark.parametrize(
+    ("rows", "positions", "heads", "width", "distances"),
+    [(2, 64, 2, 128, 64), (1, 33, 3, 96, 50), (3, 5, 1, 64, 5), (2, 100, 2, 64, 100)],
+)
+def test_relative_attention_and_its_gradients_are_torchs(
+    rows: int, positions: int, heads: int, width: int, distances: int
+) -> None:
+    qkv = torch.randn(rows, positions, 3 * width).bfloat16()
+    upstream = torch.randn(rows, positions, width).bfloat16()
+    module = relative_layer(heads, width, distances)
+    y, gradient = with_gradient(NativeAttention(operations(), module), qkv, upstream)
+    of_keys = keys_gradient(module)
+    wanted, wanted_gradient = with_gradient(lambda x: module._mix(x, None), qkv.float(), upstream.float())
+    wanted_of_keys = keys_gradient(module)
+    torch.testing.assert_close(y.float(), wanted, atol=3e-2, rtol=3e-2)
+    torch.testing.assert_close(gradient.float(), wanted_gradient, atol=6e-2, rtol=6e-2)
+    assert (of_keys - wanted_of_keys).norm() <= 0.02 * wanted_of_keys.norm()
+    assert not of_keys[:, positions:].any()
+    again = with_gradient(NativeAttention(operations(3), module), qkv, upstream)
+    assert torch.equal(again[0], y)
+    assert torch.equal(again[1], gradient)
+
+
+@needs_tiles
+def test_relative_attention_drops_the_weights_that_plain_attention_drops() -> None:
+    qkv, upstream = torch.randn(2, 70, 192).bfloat16(), torch.randn(2, 70, 64).bfloat16()
+    plain, module = layer(2, 64, 0.3).train(), relative_layer(2, 64, 70, 0.3).train()
+    assert module.relative_keys is not None
+    torch.nn.init.zeros_(module.relative_keys)
+    results = []
+    for each in (plain, module):
+        torch.manual_seed(8)
+        results.append(with_gradient(NativeAttention(operations(), each), qkv, upstream))
+    assert torch.equal(results[0][0], results[1][0])
+    assert torch.equal(results[0][1], results[1][1])
+
+
+@needs_tiles
+def test_relative_attention_over_more_distances_than_vectors_is_pytorchs() -> None:
+    assert NativeAttention(operations(), relative_layer(1, 64, 10))(torch.randn(1, 11, 192).bfloat16()) is None
+
+
 @needs_tiles
 def test_attention_has_the_same_bits_for_any_number_of_threads() -> None:
     qkv, upstream = torch.randn(2, 70, 192).bfloat16(), torch.randn(2, 70, 64).bfloat16()
@@ -275,7 +334,7 @@ def kept_weights(rows: int, positions: int, heads: int, share: float, seed: int,
             qkv[:, start + i, 2, :, i] = 1.0
         flat = qkv.view(rows, positions, -1).bfloat16()
         y, log_sum = torch.empty(rows, positions, heads * depth).bfloat16(), torch.empty(rows, heads, positions)
-        operations(threads).attention(*map(raw, (flat, 1.0, y, log_sum)), share, seed)
+        operations(threads).attention(*map(raw, (flat, None, 1.0, y, log_sum)), share, seed)
         count = torch.arange(1, positions + 1).view(1, -1, 1, 1)  # every weight of query i is 1 / (i + 1)
         seen = (y.float().view(rows, positions, heads, depth) * count).permute(0, 2, 1, 3)  # (B, H, T, D)
         factors[..., start : start + depth] = seen[..., : positions - start]
@@ -360,7 +419,7 @@ def test_a_share_that_is_none_is_refused() -> None:
     numbers = [raw(torch.zeros(shape).bfloat16()) for shape in ((1, 1, 96), (1, 1, 32))]
     for share in (-0.1, 1.0):
         with pytest.raises(ValueError, match="do not fit"):
-            operations().attention(numbers[0], 1.0, numbers[1], raw(torch.zeros(1, 1, 1)), share, 1)
+            operations().attention(numbers[0], None, 1.0, numbers[1], raw(torch.zeros(1, 1, 1)), share, 1)
 
 
 @needs_tiles
