@@ -41,7 +41,8 @@ def trainer(
     from gpt2lab import train
 
     run = train.trainer(
-        recipe, overrides=overrides, resume=resume, callbacks=callbacks, progress=progress, build=build
+        recipe, overrides=overrides, resume=resume, callbacks=callbacks, progress=progress, build=build,
+        kind="seq2seq",
     )  # fmt: skip
     task = _task(run)
     rows = f"{task.stream.pairs_in_a_row:.1f} pairs in a row" if task.settings.packing else "a pair in a row"
