@@ -96,7 +96,7 @@ def build(recipe: Recipe) -> tuple[Task, nn.Module]:
     config = _config(recipe, tokenizer, base)
     codec = Codec(tokenizer, window=config.n_positions, room=settings.target_tokens)
     model = GPT(config, torch.Generator().manual_seed(recipe.train.seed))
-    if base is not None:
+    if base is not None and settings.weights == "pretrained":
         model.load_state_dict({n: torch.from_numpy(np.array(t)) for n, t in base.tensors.items()})
     return PairTask(config, codec, settings, recipe, training, held_out), model
 
