@@ -337,4 +337,4 @@ def test_mistakes_are_one_sentence(
 def test_a_recipe_of_pairs_is_not_trained_as_text(command: Command) -> None:
     done = command("train", RECIPES[0])
     assert done.code == 2
-    assert "trains no model of text" in done.err
+    assert "trains no model of text: its table [task] is for 'seq2seq'; give it to gpt2lab seq2seq train." in done.err

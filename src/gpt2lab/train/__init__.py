@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2lab.errors import ConfigError
-from gpt2lab.train.origin import Kind, check_kind
+from gpt2lab.train.origin import COMMANDS, Kind, check_kind
 from gpt2lab.train.recipe import Recipe, load_recipe
 from gpt2lab.train.waiting import load_torch
 
@@ -100,7 +100,8 @@ def language_modelling(recipe: Recipe) -> tuple[Task, nn.Module]:
 
     if recipe.task:
         kind = recipe.task.get("kind")
-        raise ConfigError(f"The recipe {recipe.name} trains no model of text: its table [task] is for {kind!r}.")
+        known = next((f"; give it to {command}" for name, command in COMMANDS.items() if name == kind), "")
+        raise ConfigError(f"The recipe {recipe.name} trains no model of text: its table [task] is for {kind!r}{known}.")
     corpus = Corpus(recipe.data)
     config = recipe.model.config(vocab_size=corpus.manifest.vocab_size, end_of_text_id=corpus.manifest.end_of_text_id)
     model = GPT(config, torch.Generator().manual_seed(recipe.train.seed))
