@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <numeric>
 #include <stdexcept>
 
 #include "bind_arrays.h"
@@ -74,21 +75,21 @@ void process_after(float* logits, int n, const SamplingParams& params, const Ids
 
 // The tokens that the processors and filters leave of one row of logits, with their probabilities.
 nb::tuple filter(const FloatRow& logits, const SamplingParams& params, const Ids& ids, int prompt_length, const std::string& isa) {
-  Sampler sampler(kernels_named(isa));
+  const Kernels& kernels = kernels_named(isa);
+  Sampler sampler(kernels);
   const auto n = static_cast<int>(logits.size());
   float* work = sampler.copy(logits.data(), n);
   process_after(work, n, params, ids, prompt_length);
   const auto& left = sampler.filter(work, n, params);
-  std::vector<std::int32_t> out_ids;
-  std::vector<double> out;
-  double total = 0.0;
-  float largest = left.front().value;
-  for (const auto& c : left) largest = std::max(largest, c.value);
-  for (const auto& c : left) {
-    out_ids.push_back(c.id);
-    out.push_back(std::exp(static_cast<double>(c.value) - largest));
-    total += out.back();
+  std::vector<std::int32_t> out_ids(left.size());
+  std::vector<float> exps(left.size());
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    out_ids[i] = left[i].id;
+    exps[i] = left[i].value;
   }
+  kernels.exp_shifted(exps.data(), static_cast<int>(exps.size()), *std::max_element(exps.begin(), exps.end()), exps.data());
+  std::vector<double> out(exps.begin(), exps.end());
+  const double total = std::accumulate(out.begin(), out.end(), 0.0);
   for (double& p : out) p /= total;
   return nb::make_tuple(to_numpy(std::move(out_ids)), to_numpy(std::move(out)));
 }

@@ -14,7 +14,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 constexpr int kChunkRows = 512;   // tokens computed together; bounds the scratch memory of a prompt of any length
 constexpr double kRowCost = 0.25; // of one more row in a step, over that of the weights which all rows share; guides guessing alone
 constexpr int kFewForwards = 64;  // after which weights are worth a copy on huge pages,
-constexpr int kFewRows = 16;      // each of no more rows: with more, products take longer than reading what they multiply,
+constexpr int kFewRows = 64;      // each of no more rows: with more, products take much longer than reading what they multiply,
 constexpr double kMovingShare = 0.1;  // of the time that a model works, for making it: new memory can be slow to come by
 constexpr std::size_t kKeptPageBytes = std::size_t{64} << 20;  // of cache pages nobody uses; at least one text's whole window
 constexpr int kRowsAhead = 6;    // of a prompt's queries, keys and values, asked for before they are needed

@@ -73,5 +73,7 @@ def _expectation(logits: Floats, ids: Ids, start: int, params: SamplingParams, k
     below = np.subtract(logits, logits.max(), dtype=np.float64)
     exponentials = np.exp(below)
     total = exponentials.sum()
-    entropy = float(np.log(total) - exponentials @ np.maximum(below, _LOWEST) / total)
+    weighted = np.maximum(below, _LOWEST, out=below)
+    weighted *= exponentials  # no dot product: the threads of NumPy's library would wake up for it
+    entropy = float(np.log(total) - weighted.sum() / total)
     return Expectation(start, raw, best, len(kept), entropy)

@@ -56,7 +56,7 @@ def inspection_pieces(
         return Inspection(listed, [], [], inside)
     text = listed[1:] if begins else listed
     pieces = ([""] if begins else []) + whole_pieces(tokenizer, text)
-    return Inspection(listed, [tokenizer.token_text(i) for i in listed], pieces, inside)
+    return Inspection(listed, tokenizer.token_texts(listed), pieces, inside)
 
 
 def whole_pieces(tokenizer: Tokenizer, ids: list[int]) -> list[str]:

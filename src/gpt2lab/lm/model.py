@@ -273,7 +273,7 @@ class LanguageModel:
         listed = ids.tolist()
         return Score(
             token_ids=listed,
-            tokens=[self.tokenizer.token_text(i) for i in listed] if self.tokenizer is not None else [],
+            tokens=self.tokenizer.token_texts(listed) if self.tokenizer is not None else [],
             offsets=offsets,
             logprobs=scores.logprobs,
             ranks=scores.ranks,

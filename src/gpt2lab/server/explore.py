@@ -40,7 +40,7 @@ async def next_tokens(request: NextRequest, model: LoadedModel, settings: Server
     return {
         "model": model.name,
         "token_ids": own,
-        "tokens": [model.tokenizer.token_text(i) for i in own],
+        "tokens": model.tokenizer.token_texts(own),
         "window": {
             "start": found.start,
             "length": len(prompt.ids) - found.start,

@@ -193,7 +193,11 @@ class Tokenizer:
 
     def token_text(self, token_id: int) -> str:
         """Return one token for display; bytes that are not whole characters show as U+FFFD."""
-        return self.token_bytes(token_id).decode("utf-8", "replace")
+        return self.token_texts([token_id])[0]
+
+    def token_texts(self, ids: Iterable[int]) -> list[str]:
+        """Return tokens as `token_text` does, each by itself."""
+        return [self._bytes[i].decode("utf-8", "replace") for i in self._checked(ids)]
 
     # --- text to ids
 

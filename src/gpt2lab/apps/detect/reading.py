@@ -125,7 +125,7 @@ class Reader:
             text=text,
             plain=plain,
             ids=np.asarray(encoded.ids, np.int32),
-            tokens=[self.tokenizer.token_text(i) for i in encoded.ids],
+            tokens=self.tokenizer.token_texts(encoded.ids),
             spans=spans,
             ends=[b for _, b in flat],
             moments=NOTHING,
