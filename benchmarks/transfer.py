@@ -115,13 +115,14 @@ def table(results: Sequence[dict[str, Any]]) -> str:
             name = recipe if rate is None else f"{recipe}, rate {rate:g}"
             difference = statistics.fmean(ours) - statistics.fmean(theirs)
             lines.append(
-                f"| {name} | {case.shown} | {_spread(ours)} | {_spread(theirs)} | {difference:+.3f} | "
+                f"| {name} | {case.shown} | {spread(ours)} | {spread(theirs)} | {difference:+.3f} | "
                 f"{wins} of {len(both)} |"
             )
     return "\n".join(lines)
 
 
-def _spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float]) -> str:
+    """Return the mean of values, and their standard deviation where there are several."""
     deviation = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
     return f"{statistics.fmean(values):.3f}{deviation}"
 

@@ -108,6 +108,15 @@ def test_models_as_a_table_and_as_json(command, random_model: Path) -> None:
     assert "124,439,808" in out
 
 
+def test_models_of_a_folder_that_is_not_there(command, random_model: Path, tmp_path: Path) -> None:
+    what = "--models-dir is the folder in which models lie, each in its own."
+    absent, file = tmp_path / "nothere", random_model / "config.json"
+    for options in ((), ("--json",)):
+        done = command("models", "--models-dir", absent, *options)
+        assert done.out == "" and message(done) == f"{absent} does not exist; {what}"
+    assert message(command("models", "--models-dir", file)) == f"{file} is a file; {what}"
+
+
 def test_the_packed_weights_are_listed_and_cleared(
     command, random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

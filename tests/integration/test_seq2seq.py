@@ -20,8 +20,9 @@ from gpt2lab.errors import CheckpointError, RequestError
 if TYPE_CHECKING:
     from conftest import Command
 
+FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = sorted(
-    path for path in (Path(__file__).parents[2] / "recipes").glob("*.toml")
+    path for path in FOLDER.glob("*.toml")
     if read_toml(path).get("task", {}).get("kind") == "seq2seq"
 )  # fmt: skip
 ENGLISH = (("the old sailor", "a grey cat", "my sister", "the owner"), ("walked to", "dreamt of"),
@@ -36,7 +37,8 @@ PAIRS = list(zip(*SIDES, strict=True))
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 32 pairs in several forms."""
     folder = tmp_path_factory.mktemp("pairs")
-    (folder / "pairs.tsv").write_text("".join(f"{s}\t{t}\n" for s, t in PAIRS), encoding="utf-8")
+    for name in ("pairs.tsv", "train.tsv"):
+        (folder / name).write_text("".join(f"{s}\t{t}\n" for s, t in PAIRS), encoding="utf-8")
     lines = "".join(json.dumps({"source": s, "target": t}) + "\n" for s, t in PAIRS)
     for name in ("train.jsonl", "validation.jsonl"):
         (folder / name).write_text(lines, encoding="utf-8")
@@ -155,6 +157,39 @@ def test_a_model_that_exists_gets_two_rows_and_keeps_the_others(data: Path, rand
         np.testing.assert_allclose(new.tensors[name][: len(tensor)], tensor, atol=1e-5)
 
 
+def test_random_weights_have_a_models_shape_and_vocabulary_alone(
+    data: Path, random_model: Path, tmp_path: Path
+) -> None:
+    still = ("train.steps=1", "optimizer.lr=1e-9", "optimizer.adam_lr=1e-9")
+    made = {
+        weights: load(
+            trained(recipe(data, tmp_path / weights, model=str(random_model), weights=weights), overrides=still)
+        )
+        for weights in ("pretrained", "random")
+    }
+    old = load(random_model)
+    assert made["random"].config == made["pretrained"].config
+    assert made["random"].tokenizer is not None and made["pretrained"].tokenizer is not None
+    assert made["random"].tokenizer.vocabulary == made["pretrained"].tokenizer.vocabulary
+    name = "transformer.h.0.attn.c_attn.weight"
+    np.testing.assert_allclose(made["pretrained"].tensors[name], old.tensors[name], atol=1e-5)
+    assert made["random"].tensors[name].std() == pytest.approx(0.02, rel=0.1)
+    assert abs(np.corrcoef(made["random"].tensors[name].ravel(), old.tensors[name].ravel())[0, 1]) < 0.1
+
+
+@pytest.mark.parametrize("weights", ["pretrained", "random"])
+def test_a_run_from_a_model_that_was_stopped_equals_one_that_was_not(
+    data: Path, random_model: Path, tmp_path: Path, weights: str
+) -> None:
+    short = ("train.steps=6", "schedule.name=constant", "train.keep_best=false")
+    base = {"model": str(random_model), "weights": weights}
+    whole = trained(recipe(data, tmp_path / "whole", **base), overrides=short)
+    trained(recipe(data, tmp_path / "parted", **base), overrides=(*short, "train.steps=3"))
+    parted = trained(None, resume=tmp_path / "parted", overrides=short)
+    one, other = load(whole).tensors, load(parted).tensors
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
 def test_other_pairs_are_another_run(data: Path, tmp_path: Path) -> None:
     from gpt2lab.errors import ConfigError
 
@@ -269,6 +304,10 @@ def test_pairs_of_documents(command: Command, tmp_path: Path) -> None:
         (("train", "--pairs", "{bad}"), "bad.tsv, line 2: the target is empty"),
         (("train", "--pairs", "{data}/pairs.tsv", "--set", "task.beam=3"), "Did you mean 'task.beams'?"),
         (("train", "--pairs", "{data}/pairs.tsv", "--set", "task.target_tokens=512"), "task.target_tokens = 512 must"),
+        (
+            ("train", "{recipe}", "--set", "task.weights=random"),
+            "task.weights = 'random' takes the shape and the vocab",
+        ),
         (("run", "tiny", "{data}/train.en.gz"), "This model has learnt no pairs of texts"),
         (("run", "tiny", "{empty}"), "empty.txt holds no source; write one on each line"),
         (("run", "tiny", "{data}/train.en.gz", "--references", "{bad}"), "has 2 lines for 32 sources"),
@@ -283,7 +322,12 @@ def test_mistakes_are_one_sentence(
     pytest.importorskip("torch", reason="training needs torch")
     (tmp_path / "bad.tsv").write_text("a\tb\nc\t\n", encoding="utf-8")
     (tmp_path / "empty.txt").write_text("\n", encoding="utf-8")
-    places = {"data": data, "bad": tmp_path / "bad.tsv", "empty": tmp_path / "empty.txt"}
+    places = {
+        "recipe": FOLDER / "multi30k-en-de.toml",
+        "data": data,
+        "bad": tmp_path / "bad.tsv",
+        "empty": tmp_path / "empty.txt",
+    }
     done = command("seq2seq", *[argument.format(**places) for argument in arguments])
     assert done.code == 2
     assert message in done.err
@@ -293,4 +337,4 @@ def test_mistakes_are_one_sentence(
 def test_a_recipe_of_pairs_is_not_trained_as_text(command: Command) -> None:
     done = command("train", RECIPES[0])
     assert done.code == 2
-    assert "trains no model of text" in done.err
+    assert "trains no model of text: its table [task] is for 'seq2seq'; give it to gpt2lab seq2seq train." in done.err

@@ -134,7 +134,7 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(corpus: Path, tmp_path: Pa
     with pytest.raises(KeyboardInterrupt):
         stopped.fit()
     assert f"Stopped at step 10; saved to {tmp_path / 'a' / 'checkpoints' / 'step-00000010'}" in told.getvalue()
-    assert f"--resume {tmp_path / 'a'}" in told.getvalue()
+    assert f"Go on with: gpt2lab train --resume {tmp_path / 'a'}" in told.getvalue()
     assert signal.getsignal(number) is before
     resumed = run(resume=tmp_path / "a")
     uninterrupted = run(table(corpus, tmp_path / "b"))

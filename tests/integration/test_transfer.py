@@ -259,6 +259,10 @@ def test_a_table_is_enough(random_model: Path, tmp_path: Path, command: Command)
     )  # fmt: skip
     assert json.loads(piped.out)["probabilities"] == json.loads(lines_said[0])["probabilities"]
     assert (piped.code, piped.err) == (0, "")
+    for name, given in (("generate", "x"), ("score", tmp_path / "reviews.tsv"), ("explore", "x")):
+        refused = command(name, given, "--model", tmp_path / "run")
+        assert (refused.code, len(refused.err.strip().splitlines())) == (2, 1)
+        assert f"gpt2lab transfer predict FILE --model {tmp_path / 'run' / 'model'}" in refused.err
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,9 @@ SAFETENSORS, BIN = "model.safetensors", "pytorch_model.bin"
 WEIGHTS = (SAFETENSORS, f"{SAFETENSORS}.index.json", BIN, f"{BIN}.index.json")
 """Files that hold or list the weights, in the order in which they are looked for."""
 
+HEADS = ("score.weight", "multiple_choice_head.summary.weight", "classifier.weight", "qa_outputs.weight")
+"""What only a model with a head of its own has (checkpoint/heads.py)."""
+
 DTYPES = ("float32", "float16", "bfloat16")
 _BUFFER = re.compile(r"(transformer\.)?h\.\d+\.attn\.(masked_)?bias")  # the causal mask, in files of old versions
 
@@ -50,6 +53,11 @@ def load_hf(folder: str | Path) -> Checkpoint:
     folder = Path(folder)
     config = read_config(folder / CONFIG)
     weights, stored, identity = stored_tensors(folder)
+    if head := next((name for name in HEADS if name in stored), None):
+        raise CheckpointError(
+            f"{folder} holds a model with a head ({head!r}), which judges texts and writes none: ask it with "
+            f"gpt2lab transfer predict FILE --model {folder}, or train it further with gpt2lab transfer train."
+        )
     config, tensors = fit(config, canonical(stored), str(weights))
     return Checkpoint(
         config=config,

@@ -37,8 +37,15 @@ class KnownModel:
 
 
 def known_models(models_dir: str | Path | None = None) -> list[KnownModel]:
-    """Return the embedded model, the published sizes, then every other model in `models_dir`."""
-    return list(_rows(Path(models_dir).expanduser() if models_dir is not None else None))
+    """Return the embedded model, the published sizes, then every other model in `models_dir`.
+
+    Raises `CheckpointError` where that is no folder.
+    """
+    place = Path(models_dir).expanduser() if models_dir is not None else None
+    if place is not None and not place.is_dir():
+        what = "is a file" if place.exists() else "does not exist"
+        raise CheckpointError(f"{models_dir} {what}; --models-dir is the folder in which models lie, each in its own.")
+    return list(_rows(place))
 
 
 def _rows(models_dir: Path | None) -> Iterator[KnownModel]:
@@ -47,7 +54,7 @@ def _rows(models_dir: Path | None) -> Iterator[KnownModel]:
     for name, config in PRESETS.items():
         where, folder = _find(name, models_dir)
         yield _row(name, config, where, folder)
-    for folder in sorted(models_dir.iterdir()) if models_dir is not None and models_dir.is_dir() else ():
+    for folder in sorted(models_dir.iterdir()) if models_dir is not None else ():
         if canonical_name(folder.name) in PRESETS or not folder.is_dir():
             continue
         try:  # a broken folder is no model that could be listed

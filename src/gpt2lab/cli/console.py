@@ -101,28 +101,49 @@ def read_bytes(source: str) -> bytes:
     return Path(source).expanduser().read_bytes()
 
 
+def is_piped(source: str) -> bool:
+    """Tell whether a file can be read only once: stdin, "-", or a pipe, as a shell's <(…) is one."""
+    return source == STDIN or Path(source).expanduser().is_fifo()
+
+
 @contextlib.contextmanager
 def as_files(inputs: Sequence[str], name: str) -> Iterator[list[str]]:
-    """Yield inputs as files that can be read again and again: stdin, "-", is laid down in a temporary one.
+    """Yield inputs as files that can be read again and again: stdin, "-", and pipes are laid down in temporary ones.
 
-    Its `name` tells what it holds; in what is said of it, it is the standard input all the same.
+    `name` tells what stdin holds, and a pipe whose own name does not say it; in what is said of them, they are what was
+    given all the same.
     """
-    if STDIN not in inputs:
+    piped = list(dict.fromkeys(one for one in inputs if is_piped(one)))
+    if not piped:
         yield list(inputs)
         return
-    if sys.stdin is None or sys.stdin.closed:
-        raise DataError("Standard input is closed; there is nothing to read.")
-    import shutil
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="gpt2lab-") as folder:
-        path = Path(folder) / name
-        with path.open("wb") as f:
-            shutil.copyfileobj(sys.stdin.buffer, f, 1 << 20)
+        laid: dict[str, str] = {}
+        for number, one in enumerate(piped):
+            own = Path(one).name if Path(one).suffix else f"pipe{Path(name).suffix}"
+            (place := Path(folder) / str(number)).mkdir()
+            laid[one] = str(lay_down(one, place / (name if one == STDIN else own)))
         try:
-            yield [str(path) if one == STDIN else one for one in inputs]
+            yield [laid.get(one, one) for one in inputs]
         except DataError as error:
-            raise DataError(str(error).replace(str(path), named(STDIN))) from None
+            told = str(error)
+            for one, path in laid.items():
+                told = told.replace(path, named(one))
+            raise DataError(told) from None
+
+
+def lay_down(source: str, path: Path) -> Path:
+    """Write what comes from stdin, "-", or a pipe into a file, and return the file."""
+    import shutil
+
+    if source == STDIN and (sys.stdin is None or sys.stdin.closed):
+        raise DataError("Standard input is closed; there is nothing to read.")
+    with path.open("wb") as f, contextlib.ExitStack() as stack:
+        given = sys.stdin.buffer if source == STDIN else stack.enter_context(Path(source).expanduser().open("rb"))
+        shutil.copyfileobj(given, f, 1 << 20)
+    return path
 
 
 def check_output(*paths: str | None) -> None:

@@ -26,7 +26,8 @@ EXAMPLES = examples(
 def finetune(
     context: Context,
     dataset: Annotated[
-        list[str], Argument(metavar="DATA...", help="Files, folders or patterns, as gpt2lab prepare reads them.")
+        list[str],
+        Argument(metavar="DATA...", help="Files, folders or patterns, as gpt2lab prepare reads them; - is stdin."),
     ],
     model: Annotated[
         str | None, Option("--model", "--model-name", help="The model to begin with. Default: tiny.")
@@ -139,7 +140,11 @@ def finetune(
     for option in dataclasses.fields(FineTuneOptions):  # a recipe decides what was not said
         if option.name in given and not _said(context, option.name):
             del given[option.name]
-    run = prepare_finetune(**given, told=console.say, progress=None)
+    with console.as_files([*dataset, *([] if val_dataset is None else [val_dataset])], "stdin.txt") as files:
+        given["dataset"] = files[: len(dataset)]
+        if val_dataset is not None:
+            given["val_dataset"] = files[-1]
+        run = prepare_finetune(**given, told=console.say, progress=None)
     model_folder = run.fit()
     if bias and run.trainer.processes.is_main:
         begun_with = model or "tiny" if run.options.restore_from in ("latest", "fresh") else run.options.restore_from

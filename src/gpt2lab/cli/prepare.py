@@ -134,7 +134,7 @@ def prepare(
     }
     corpus = _recipe(recipe, values, languages=language)
     laid_down = console.as_files(inputs, "stdin" if kind else "stdin.txt")
-    with laid_down as files, _interruption(out, resumable=console.STDIN not in inputs):
+    with laid_down as files, _interruption(out, resumable=not any(map(console.is_piped, inputs))):
         manifest = _prepared(files, out, corpus, overwrite=overwrite, workers=workers, engine=engine)
     if npz is not None:
         _write_npz(out, npz)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,9 +11,11 @@ from typer import Argument, Option
 
 from gpt2lab.cli import options as o
 from gpt2lab.cli.app import SETTINGS, examples, new_app
-from gpt2lab.errors import ConfigError
+from gpt2lab.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gpt2lab.apps.transfer.model import TransferModel
     from gpt2lab.apps.transfer.table import Row
 
@@ -75,7 +78,9 @@ def train(
     recipe: Annotated[
         str | None, Argument(metavar="RECIPE", help="A TOML file; recipes/ has examples.", show_default=False)
     ] = None,
-    data: Annotated[str | None, Option("--data", metavar="FILE", help="The examples to learn from.")] = None,
+    data: Annotated[
+        str | None, Option("--data", metavar="FILE", help="The examples to learn from; - is stdin (JSON lines).")
+    ] = None,
     validation: Annotated[
         list[str] | None, Option("--validation", metavar="FILE", help="Examples to judge by; several times.")
     ] = None,
@@ -116,9 +121,10 @@ def train(
             epochs = 3.0
     elif any(given is not None for given in (recipe, data, out, shape, column, folder, model, epochs)) or validation:
         raise ConfigError("--resume goes on with a run as it was begun; change values with --set alone.")
-    run = Transfer(
-        values, overrides=overrides, resume=resume, epochs=epochs, models_dir=loading.expanded(models_dir)
-    )  # fmt: skip
+    with _laid_down(values, overrides) as values:
+        run = Transfer(
+            values, overrides=overrides, resume=resume, epochs=epochs, models_dir=loading.expanded(models_dir)
+        )  # fmt: skip
     if run.training.cut:
         console.note(
             f"{run.training.cut} of {len(run.training.items)} examples were cut to the window of {run.window} tokens"
@@ -143,6 +149,46 @@ def _recipe(recipe: str | None, data: str | None, out: str | None, task: dict[st
     if "columns" in task:
         task["columns"] = {**before.get("columns", {}), **task["columns"]}
     return {**values, **{k: v for k, v in told.items() if v is not None}, "task": {**before, **task}}
+
+
+@contextlib.contextmanager
+def _laid_down(values: dict[str, Any] | None, overrides: list[str]) -> Iterator[dict[str, Any] | None]:
+    """Yield a recipe's table whose files can be read again: what comes from stdin or a pipe is laid down in the run's
+    folder, where --resume finds it, and goes again where no run comes of it."""
+    from pathlib import Path
+
+    from gpt2lab.cli import console
+    from gpt2lab.config import override
+
+    task = (values or {}).get("task", {})
+    held_out = list(task.get("validation", ()))
+    piped = [name for name in ((values or {}).get("data"), *held_out) if name is not None and console.is_piped(name)]
+    folder = Path(override(values or {}, overrides).get("out", ""))
+    if values is None or not piped:
+        yield values
+        return
+    if (folder / "checkpoints").exists():
+        raise ConfigError(f"{folder} holds a run already: resume it, remove it, or name another folder with --out.")
+    there, laid = folder.is_dir(), dict[str, str]()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        for number, name in enumerate(dict.fromkeys(piped), start=1):
+            ending = f".{task['format']}" if task.get("format") else Path(name).suffix or ".jsonl"
+            path = console.lay_down(name, folder / f"examples-{number}{ending}")
+            laid[name] = str(path.absolute())
+        held_out = [laid.get(name, name) for name in held_out]
+        yield {**values, "data": laid.get(values["data"], values["data"]), "task": {**task, "validation": held_out}}
+    except BaseException as error:
+        for path in map(Path, laid.values()):
+            path.unlink()
+        if not there:
+            folder.rmdir()
+        if not isinstance(error, DataError):
+            raise
+        told = str(error)
+        for name, place in laid.items():
+            told = told.replace(place, console.named(name))
+        raise DataError(told) from None
 
 
 def _task(shape: str | None, columns: list[str] | None, file_format: str | None, header: bool | None) -> dict[str, Any]:

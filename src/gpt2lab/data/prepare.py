@@ -66,6 +66,8 @@ def prepare(
     if target.exists() and not overwrite:
         raise DataError(f"{target} exists already; choose another name, remove it, or ask for it to be overwritten.")
     sources, passed_over = find_sources(inputs, kind=recipe.kind)
+    if pipe := next((source for source in sources if source.path.is_fifo()), None):
+        raise DataError(f"{pipe.given} is a pipe, which can be read only once; write it to a file, and give that.")
     if recipe.tokenizer is None and any(source.kind == "npz" for source in sources):
         raise DataError("A .npz file holds token ids: name the tokenizer that made them with tokenizer.")
     run_ = _Run(target, recipe, sources, workers, progress or _silent)

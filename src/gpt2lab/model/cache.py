@@ -22,7 +22,8 @@ from gpt2lab.model.config import GPT2Config
 class KVCache:
     """Room for the keys and values of `rows` sequences of up to `room` positions each (default: the window).
 
-    Every row holds the same number of positions, `length`.
+    Every row holds the same number of positions, `length`. Layers of local attention read the last block alone, but all
+    is kept of them too: `crop` may go back into any block, as taking up the shared beginning of two texts does.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2lab.errors import ConfigError
+from gpt2lab.train.origin import COMMANDS, Kind, check_kind
 from gpt2lab.train.recipe import Recipe, load_recipe
 from gpt2lab.train.waiting import load_torch
 
@@ -54,10 +55,12 @@ def trainer(
     callbacks: Sequence[Callback | Every] = (),
     progress: Progress | None = None,
     build: Callable[[Recipe], tuple[Task, nn.Module]] | None = None,
+    kind: Kind | None = None,
 ) -> Trainer:
     """Return what `run` would train, before its first step.
 
-    `build` makes the task and the new model of a recipe (None: a language model of text, `language_modelling`).
+    `build` makes the task and the new model of a recipe (None: a language model of text, `language_modelling`), and a
+    run of another `kind` is not resumed by it.
     """
     load_torch()
     import torch
@@ -67,10 +70,13 @@ def trainer(
     from gpt2lab.train.records import begun_by, job_name
     from gpt2lab.train.state import run_folder
 
+    if resume is not None:
+        saved = saved_recipe(resume)
+        if kind is not None or build is None:
+            check_kind(saved, run_folder(resume), kind or "text")
+        recipe = saved if recipe is None else recipe
     if recipe is None:
-        if resume is None:
-            raise ConfigError("There is nothing to train: give a recipe, or the folder of a run to resume.")
-        recipe = saved_recipe(resume)
+        raise ConfigError("There is nothing to train: give a recipe, or the folder of a run to resume.")
     out = [f"out={json.dumps(str(run_folder(resume)))}"] if resume is not None else []
     loaded = load_recipe(recipe, [*overrides, *out])
     # torchrun counts failures on this machine only: after one on another, or with other machines, it says nothing
@@ -94,7 +100,8 @@ def language_modelling(recipe: Recipe) -> tuple[Task, nn.Module]:
 
     if recipe.task:
         kind = recipe.task.get("kind")
-        raise ConfigError(f"The recipe {recipe.name} trains no model of text: its table [task] is for {kind!r}.")
+        known = next((f"; give it to {command}" for name, command in COMMANDS.items() if name == kind), "")
+        raise ConfigError(f"The recipe {recipe.name} trains no model of text: its table [task] is for {kind!r}{known}.")
     corpus = Corpus(recipe.data)
     config = recipe.model.config(vocab_size=corpus.manifest.vocab_size, end_of_text_id=corpus.manifest.end_of_text_id)
     model = GPT(config, torch.Generator().manual_seed(recipe.train.seed))

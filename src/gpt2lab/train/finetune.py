@@ -34,6 +34,7 @@ from gpt2lab.train.log import Progress
 from gpt2lab.train.loop import Callback, Every, Trainer
 from gpt2lab.train.lora import LowRank
 from gpt2lab.train.options import FineTuneOptions
+from gpt2lab.train.origin import check_kind
 from gpt2lab.train.recipe import MODEL, LoopRecipe, ModelRecipe, OptimizerRecipe, Recipe, ScheduleRecipe
 from gpt2lab.train.state import CHECKPOINTS, STATE, find_state, read_state, run_folder, steps
 from gpt2lab.train.task import Batch, next_token_loss
@@ -165,6 +166,8 @@ class FineTune:
         self.folder = Path(options.checkpoint_dir) / options.run_name
         there = _holds_run(self.folder)
         begun = there and options.restore_from == "latest"
+        if begun:
+            check_kind(read_state(find_state(self.folder)).recipe, self.folder, "finetune")
         self.base = self._base(model, models_dir, begun=begun)
         config = dataclasses.replace(
             self.base.config, resid_pdrop=options.dropout, embd_pdrop=options.dropout, attn_pdrop=options.dropout
@@ -286,6 +289,7 @@ class FineTune:
             name=options.run_name,
             data=str(corpus.folder),
             out=str(self.folder),
+            task={"kind": "finetune"},
             model=ModelRecipe.of(config, dropout=options.dropout),
             optimizer=OptimizerRecipe(
                 name=options.optimizer, lr=options.learning_rate, weight_decay=options.weight_decay,

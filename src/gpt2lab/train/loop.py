@@ -24,6 +24,7 @@ from gpt2lab.train.learner import Learner
 from gpt2lab.train.log import Progress, clock
 from gpt2lab.train.memory import advice, available, estimate, steady_memory
 from gpt2lab.train.optim import blank_state, named_state
+from gpt2lab.train.origin import goes_on_by, kind_of
 from gpt2lab.train.parallel import Processes
 from gpt2lab.train.recipe import Recipe
 from gpt2lab.train.records import Records
@@ -150,7 +151,8 @@ class Trainer:
                 if any(self.processes.total([float(stop.is_set())])):
                     path = self.save()
                     self._progress.line(
-                        f"Stopped at step {self.step}; saved to {path}. Go on with: --resume {self.folder}"
+                        f"Stopped at step {self.step}; saved to {path}. Go on with: "
+                        f"{goes_on_by(kind_of(to_dict(self.recipe)), self.folder)}"
                     )
                     raise KeyboardInterrupt
         self.save()

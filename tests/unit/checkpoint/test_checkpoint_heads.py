@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpt2lab.checkpoint import load_hf
-from gpt2lab.checkpoint.heads import Head, holds_head, load_with_head, save_with_head
+from gpt2lab.checkpoint import load, load_hf
+from gpt2lab.checkpoint.heads import CLASSES, Head, holds_head, load_with_head, save_with_head
+from gpt2lab.checkpoint.hf import HEADS
 from gpt2lab.errors import CheckpointError
 
 
@@ -42,6 +43,18 @@ def test_a_folder_without_a_head_is_a_sentence(random_model: Path) -> None:
         CheckpointError, match=r"holds no model with a head: its config\.json names GPT2LMHeadModel, not"
     ):
         load_with_head(random_model)
+
+
+def test_where_text_is_to_be_written_it_is_a_sentence(folder: Path) -> None:
+    assert {names.weight for names in CLASSES.values()} == set(HEADS)
+    (run := folder.parent / "run").mkdir()
+    folder.rename(run / "model")
+    for given in (run, run / "model", str(run)):
+        with pytest.raises(
+            CheckpointError,
+            match=r"holds a model with a head \('classifier.weight'\), .* predict FILE --model .*run/model, or train",
+        ):
+            load(given)
 
 
 def test_what_does_not_fit_is_a_sentence(folder: Path) -> None:

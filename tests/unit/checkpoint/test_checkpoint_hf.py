@@ -182,10 +182,10 @@ def test_a_misshapen_tensor_is_named_with_both_shapes(model: Any, folder: Path) 
 
 
 def test_an_unexpected_tensor_is_named(model: Any, folder: Path) -> None:
-    tensors = {**model.tensors, "score.weight": np.zeros((2, 12), np.float32)}
+    tensors = {**model.tensors, "extra.weight": np.zeros((2, 12), np.float32)}
     with pytest.raises(
         CheckpointError,
-        match=r"holds 'transformer.score.weight' of shape \(2, 12\), which its config",
+        match=r"holds 'transformer.extra.weight' of shape \(2, 12\), which its config",
     ):
         load_hf(rewritten(folder, tensors))
 

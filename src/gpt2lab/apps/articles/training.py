@@ -22,6 +22,7 @@ from gpt2lab.checkpoint import Checkpoint, load
 from gpt2lab.checkpoint.extend import with_tokenizer
 from gpt2lab.errors import CheckpointError, ConfigError, DataError
 from gpt2lab.model.config import GPT2Config
+from gpt2lab.train.origin import THIS_CALL, check_kind
 from gpt2lab.train.recipe import MODEL
 from gpt2lab.train.waiting import load_torch
 
@@ -110,10 +111,13 @@ class ArticleTraining:
 
         from gpt2lab.model.gpt import GPT
         from gpt2lab.train.loop import Trainer
-        from gpt2lab.train.state import CHECKPOINTS, steps
+        from gpt2lab.train.state import CHECKPOINTS, find_state, read_state, steps
 
         self.options = options = options or ArticleOptions()
         self.folder = Path(options.out)
+        begun = bool(steps(self.folder / CHECKPOINTS))
+        if begun:
+            check_kind(read_state(find_state(self.folder)).recipe, self.folder, "article")
         self.base = knowing_fields(load(base, models_dir=models_dir), seed=options.seed)
         config = self.base.config
         if options.window is not None and options.window > config.n_positions:
@@ -128,7 +132,6 @@ class ArticleTraining:
             torch.set_num_threads(options.threads)
         model = GPT(dropped, torch.Generator().manual_seed(options.seed))
         model.load_state_dict({n: torch.from_numpy(np.array(t)) for n, t in self.base.tensors.items()})
-        begun = bool(steps(self.folder / CHECKPOINTS))
         self.trainer: Trainer = Trainer(
             _recipe(options, dropped), self.task, model, callbacks=callbacks, progress=progress,
             resume=self.folder if begun else None,
@@ -187,8 +190,9 @@ def _recipe(options: ArticleOptions, config: GPT2Config) -> Recipe:
 
     return Recipe(
         name="articles",
-        data="this call",
+        data=THIS_CALL,
         out=options.out,
+        task={"kind": "article"},
         model=ModelRecipe.of(config, dropout=options.dropout),
         optimizer=OptimizerRecipe(
             name=options.optimizer, lr=options.learning_rate, weight_decay=options.weight_decay, betas=(0.9, 0.999)

@@ -17,8 +17,9 @@ from gpt2lab.train.examples import Example
 from gpt2lab.train.heads import Headed, HeadTask
 from gpt2lab.train.log import Progress
 from gpt2lab.train.loop import Trainer
+from gpt2lab.train.origin import check_kind
 from gpt2lab.train.recipe import LoopRecipe, ModelRecipe, OptimizerRecipe, Recipe, ScheduleRecipe
-from gpt2lab.train.state import CHECKPOINTS, steps
+from gpt2lab.train.state import CHECKPOINTS, find_state, read_state, steps
 
 if TYPE_CHECKING:
     from gpt2lab.apps.detect.discriminator import Learning
@@ -42,6 +43,9 @@ def fit_head(
     """
     if learning.threads is not None:
         torch.set_num_threads(learning.threads)
+    begun = bool(steps(Path(run) / CHECKPOINTS))
+    if begun:
+        check_kind(read_state(find_state(run)).recipe, run, "discriminator")
     generator = torch.Generator().manual_seed(learning.seed)
     gpt = GPT(base.config, generator)
     gpt.load_state_dict({name: torch.from_numpy(np.array(base.tensors[name])) for name in base.tensors})
@@ -51,7 +55,7 @@ def fit_head(
     )  # fmt: skip
     trainer = Trainer(
         _recipe(base, len(texts), learning, run), task, Headed(gpt, "classes", 2, generator),
-        progress=progress, resume=run if steps(Path(run) / CHECKPOINTS) else None,
+        progress=progress, resume=run if begun else None,
     )  # fmt: skip
     try:
         trainer.fit()
@@ -73,6 +77,7 @@ def _recipe(base: Checkpoint, texts: int, learning: Learning, run: str | Path) -
         name="discriminator",
         data=str(base.path),
         out=str(run),
+        task={"kind": "discriminator"},
         model=ModelRecipe.of(config),
         optimizer=OptimizerRecipe(name="adamw", lr=learning.learning_rate, weight_decay=0.01, betas=(0.9, 0.999)),
         schedule=ScheduleRecipe(name="linear", warmup_steps=max(steps // 20, 1)),

@@ -31,7 +31,7 @@ def trainer(
     from gpt2lab import train
 
     return train.trainer(
-        recipe, overrides=overrides, resume=resume, callbacks=callbacks, progress=progress, build=build
+        recipe, overrides=overrides, resume=resume, callbacks=callbacks, progress=progress, build=build, kind="music"
     )
 
 

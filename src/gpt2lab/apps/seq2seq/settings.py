@@ -23,7 +23,8 @@ class Seq2SeqRecipe:
     the share `validation_share` is held out, chosen by a hash of each source. source, target: keys or columns.
 
     model: the model to begin with, whose vocabulary gets the tokens `delimiter` and `end`; of the table [model] only
-    dropout counts then. None: a new model, with a vocabulary of `vocab_size` tokens learnt from both sides.
+    dropout counts then. None: a new model, with a vocabulary of `vocab_size` tokens learnt from both sides. weights:
+    "pretrained" are the model's own; of "random" ones its shape and vocabulary alone are taken.
 
     target_tokens: so much of the window is kept free for the target and its end (None: half of it); a longer source
     loses its end. source_weight: how much a token of the source counts in the loss, where one of the target counts 1.
@@ -46,6 +47,7 @@ class Seq2SeqRecipe:
     source: str = SOURCE
     target: str = TARGET
     model: str | None = None
+    weights: Literal["pretrained", "random"] = "pretrained"
     vocab_size: int = 8000
     delimiter: str = DELIMITER
     end: str = END_OF_TEXT
@@ -69,6 +71,11 @@ class Seq2SeqRecipe:
         for name, most in (("label_smoothing", 1.0), ("noise", 1.0)):
             if not 0 <= getattr(self, name) < most:
                 raise ConfigError(f"task.{name} = {getattr(self, name)} must be in [0, {most:g}).")
+        if self.weights == "random" and self.model is None:
+            raise ConfigError(
+                "task.weights = 'random' takes the shape and the vocabulary of task.model, and none is named; name one "
+                "or leave task.weights out: a new model begins with random weights."
+            )
         if self.source_weight < 0:
             raise ConfigError(f"task.source_weight = {self.source_weight} must not be negative.")
         if not 0 < self.validation_share < 0.5:

@@ -41,7 +41,8 @@ def trainer(
     from gpt2lab import train
 
     run = train.trainer(
-        recipe, overrides=overrides, resume=resume, callbacks=callbacks, progress=progress, build=build
+        recipe, overrides=overrides, resume=resume, callbacks=callbacks, progress=progress, build=build,
+        kind="seq2seq",
     )  # fmt: skip
     task = _task(run)
     rows = f"{task.stream.pairs_in_a_row:.1f} pairs in a row" if task.settings.packing else "a pair in a row"
@@ -95,7 +96,7 @@ def build(recipe: Recipe) -> tuple[Task, nn.Module]:
     config = _config(recipe, tokenizer, base)
     codec = Codec(tokenizer, window=config.n_positions, room=settings.target_tokens)
     model = GPT(config, torch.Generator().manual_seed(recipe.train.seed))
-    if base is not None:
+    if base is not None and settings.weights == "pretrained":
         model.load_state_dict({n: torch.from_numpy(np.array(t)) for n, t in base.tensors.items()})
     return PairTask(config, codec, settings, recipe, training, held_out), model
 

@@ -69,8 +69,9 @@ class Transfer:
                 raise ConfigError(f"epochs = {epochs} must be positive, and goes with a recipe.")
             overrides = [*overrides, f"train.steps={self._steps(recipe, overrides, epochs)}"]
         self.trainer: Trainer = train.trainer(
-            recipe, overrides=overrides, resume=resume, callbacks=callbacks, progress=progress, build=self._build
-        )
+            recipe, overrides=overrides, resume=resume, callbacks=callbacks, progress=progress, build=self._build,
+            kind="transfer",
+        )  # fmt: skip
         self.folder = self.trainer.folder
         if self.held_out.items:
             self.trainer.add(self._measured)
