@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -230,10 +230,10 @@ def ranks(vocab_size: int, n: int = 256, rounds: int = 5) -> tuple[float, float]
     logits = rng.normal(0, 3, (n, vocab_size)).astype(np.float32)
     targets = rng.integers(vocab_size, size=n).astype(np.int32)
 
-    def sorted_ranks() -> list[int]:
-        return [int(np.where(np.argsort(-row) == t)[0][0]) for row, t in zip(logits, targets, strict=True)]
+    def sorted_ranks(kind: Literal["stable"] | None = None) -> list[int]:
+        return [int(np.where(np.argsort(-row, kind=kind) == t)[0][0]) for row, t in zip(logits, targets, strict=True)]
 
-    assert rank_of(logits, targets).tolist() == sorted_ranks()
+    assert rank_of(logits, targets).tolist() == sorted_ranks("stable")  # lower ids first among equals
     took: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for times, sort in zip(took, (False, True), strict=True):

@@ -64,7 +64,8 @@ async def _measure(url: str, body: Body, clients: int, each: int) -> Load:
                 lost.append(f"{type(error).__name__}: {error}")
                 continue
             tokens += count
-            first.append(seconds)
+            if not math.isnan(seconds):  # an answer may hold no text: an end at once, or half a character
+                first.append(seconds)
         return tokens
 
     began = time.perf_counter()

@@ -16,7 +16,7 @@ std::shared_ptr<PagePool::Page> PagePool::take() {
   }
   if (!page) {
     page = std::make_unique<Page>();
-    page->take(page_bytes_);
+    page->memory.take(page_bytes_);
   }
   return {page.release(), [pool = shared_from_this()](Page* left) { pool->give(std::unique_ptr<Page>(left)); }};
 }
@@ -46,18 +46,20 @@ void Cache::crop(int length) {
 
 void Cache::extend(int count) {
   const std::size_t first = static_cast<std::size_t>(length_ / kPage);
+  const int begin = length_ % kPage;
   length_ += count;
   const std::size_t needed = static_cast<std::size_t>(round_up(length_, kPage) / kPage);
   for (std::size_t i = first; i < needed; ++i) {
     if (i >= pages_.size()) {
       pages_.push_back(pool_->take());
-      table_.push_back(pages_.back()->data());
-    } else if (pages_[i].use_count() > 1) {
+      table_.push_back(pages_.back()->memory.data());
+    } else if (pages_[i].use_count() > 1 && pages_[i]->filled != begin) {
       auto own = pool_->take();
-      std::memcpy(own->data(), pages_[i]->data(), own->size());
+      std::memcpy(own->memory.data(), pages_[i]->memory.data(), own->memory.size());
       pages_[i] = std::move(own);
-      table_[i] = pages_[i]->data();
+      table_[i] = pages_[i]->memory.data();
     }
+    pages_[i]->filled = std::min(kPage, length_ - static_cast<int>(i) * kPage);
   }
 }
 

@@ -1,6 +1,7 @@
 // Keys and values of one sequence, in pages that several sequences may share.
 //
-// A fork shares every page; a page is copied when one of its owners writes to it. Pages that are let go of wait for the next
+// A fork shares every page. The first of its owners to go on behind what is written does so in place, which changes nothing for the
+// others; where one of them writes what another one has, the page is copied. Pages that are let go of wait for the next
 // text: a fresh one costs the system more time than the model takes to fill it. Knows nothing of tokens.
 #pragma once
 
@@ -36,7 +37,10 @@ struct CacheShape {
 // Where the caches of a model take their pages from. Pages may outlive it; any thread may take them and let go of them.
 class PagePool : public std::enable_shared_from_this<PagePool> {
  public:
-  using Page = Array<std::byte>;
+  struct Page {
+    Array<std::byte> memory;
+    int filled = 0;  // positions that somebody has written; forward() alone looks here, one text after another
+  };
 
   // `kept`: how many pages that nobody uses may wait.
   PagePool(std::size_t page_bytes, std::size_t kept) : page_bytes_(page_bytes), kept_(kept) {}

@@ -77,3 +77,44 @@ def test_a_used_page_gives_the_same_bits_as_a_fresh_one(backend: NativeBackend) 
         del filler
         for text, rows in zip(texts, expected, strict=True):
             assert np.array_equal(backend.forward([backend.new_cache()], [text]).view(np.uint32), rows.view(np.uint32))
+
+
+def addresses(cache: Any) -> list[int]:
+    return [address for address, _ in cache.pages()]
+
+
+def test_the_first_to_go_on_behind_a_shared_page_writes_in_it_and_the_next_copies_it(backend: NativeBackend) -> None:
+    def alone(tokens: Any) -> Any:
+        return backend.forward([backend.new_cache()], [tokens])[0]
+
+    begin = ids(PAGE + 5)
+    one = backend.new_cache()
+    backend.forward([one], [begin])
+    other, third = one.fork(), one.fork()
+    assert addresses(one) == addresses(other) == addresses(third)
+    step = {name: np.array([token], np.int32) for name, token in (("one", 7), ("other", 8), ("third", 9))}
+    first = backend.forward([other], [step["other"]])[0]
+    assert addresses(other) == addresses(one)
+    rest = backend.forward([one, third], [step["one"], step["third"]])
+    assert len({addresses(cache)[-1] for cache in (one, other, third)}) == 3
+    assert len({addresses(cache)[0] for cache in (one, other, third)}) == 1
+    for cache, name, logits in zip((other, one, third), ("other", "one", "third"), (first, *rest), strict=True):
+        np.testing.assert_array_equal(logits, alone(np.append(begin, step[name])))
+        more = backend.forward([cache], [ids(3, seed=5)])[0]
+        np.testing.assert_array_equal(more, alone(np.concatenate([begin, step[name], ids(3, seed=5)])))
+
+
+def test_who_goes_back_in_a_shared_page_copies_it(backend: NativeBackend) -> None:
+    begin = ids(PAGE + 5)
+    cache = backend.new_cache()
+    backend.forward([cache], [begin])
+    fork = cache.fork()
+    fork.crop(PAGE + 2)
+    got = backend.forward([fork], [ids(2, seed=3)])[0]
+    assert addresses(fork)[-1] != addresses(cache)[-1]
+    alone = backend.new_cache()
+    np.testing.assert_array_equal(
+        got, backend.forward([alone], [np.concatenate([begin[: PAGE + 2], ids(2, seed=3)])])[0]
+    )
+    kept, fresh = backend.forward([cache], [ids(1)])[0], backend.new_cache()
+    np.testing.assert_array_equal(kept, backend.forward([fresh], [np.append(begin, ids(1))])[0])
