@@ -15,7 +15,7 @@ from gpt2lab.model.config import GPT2Config
 from random_gpt2 import native
 
 HUGE = 2 << 20
-MODEL = GPT2Config(vocab_size=2000, n_positions=64, n_embd=256, n_layer=4, n_head=4)
+MODEL = GPT2Config(vocab_size=2000, n_positions=128, n_embd=256, n_layer=4, n_head=4)
 IDS = np.arange(0, 24, 2, dtype=np.int32)
 
 pytestmark = pytest.mark.skipif(
@@ -57,7 +57,7 @@ def test_a_model_that_works_for_long_leaves_the_file_and_computes_the_same(
     expected = logits(original)
     whole = bytes_mapped_of(path)
     assert whole >= original.packed.nbytes
-    many = np.arange(40, dtype=np.int32)
+    many = np.arange(100, dtype=np.int32)
     for _ in range(100):
         backend.forward([backend.new_cache()], [many])
     assert bytes_mapped_of(path) == whole  # prompts do not wait for memory
