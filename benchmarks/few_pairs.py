@@ -14,12 +14,11 @@ FOLDER of the data holds `translate/multi30k` (train and val, .en.gz and .de.gz)
 
 from __future__ import annotations
 
-import argparse
 import csv
+import functools
 import json
 import math
 import shutil
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +26,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.transfer import RECIPES, WEIGHTS, Run, runs, spread
+from benchmarks import paired
+from benchmarks.paired import RECIPES, Run, Shown
 from gpt2lab import __version__
 from gpt2lab.apps.seq2seq import training
 from gpt2lab.apps.seq2seq.pairs import Pair, read_pairs
@@ -35,7 +35,7 @@ from gpt2lab.apps.seq2seq.scores import bleu_of, rouge_of
 from gpt2lab.apps.seq2seq.write import PairModel
 from gpt2lab.engine.likelihood import Pair as Continued
 from gpt2lab.engine.likelihood import likelihoods
-from gpt2lab.files import atomic_write, read_json, write_json
+from gpt2lab.files import atomic_write
 
 SHARE = 0.01
 """Of the pairs there are to learn from."""
@@ -142,26 +142,16 @@ def judged(model: PairModel, pairs: Sequence[Pair], case: Case) -> dict[str, flo
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
-    """Return the rows of a Markdown table: mean and spread of each side, and in how many seeds the first was better."""
-    lines = ["| recipe | judged by | embedded | random | difference | seeds it wins |", "|---|---|---|---|---|---|"]
-    for recipe, case in CASES.items():
-        for rate in sorted({r["rate"] for r in results if r["recipe"] == recipe}, key=lambda x: x or 0):
-            name = recipe if rate is None else f"{recipe}, rate {rate:g}"
-            reports = {
-                weights: {r["seed"]: r["report"] for r in results
-                          if (r["recipe"], r["weights"], r["rate"]) == (recipe, weights, rate)}
-                for weights in WEIGHTS
-            }  # fmt: skip
-            both = sorted(reports["pretrained"].keys() & reports["random"].keys())
-            for key, (shown, more) in case.shown.items() if both else ():
-                ours, theirs = ([reports[weights][seed][key] for seed in both] for weights in WEIGHTS)
-                wins = sum(a > b if more else a < b for a, b in zip(ours, theirs, strict=True))
-                difference = statistics.fmean(ours) - statistics.fmean(theirs)
-                lines.append(
-                    f"| {name} | {shown} | {spread(ours)} | {spread(theirs)} | {difference:+.3f} | "
-                    f"{wins} of {len(both)} |"
-                )
-    return "\n".join(lines)
+    """Return the rows of a Markdown table, see `benchmarks.paired.table`."""
+    shown = {
+        recipe: [Shown(name, functools.partial(_reported, key), more) for key, (name, more) in case.shown.items()]
+        for recipe, case in CASES.items()
+    }
+    return paired.table(results, "recipe", shown)
+
+
+def _reported(key: str, result: dict[str, Any]) -> float:
+    return float(result["report"][key])
 
 
 def _write(path: Path, pairs: Sequence[Pair]) -> None:
@@ -171,22 +161,7 @@ def _write(path: Path, pairs: Sequence[Pair]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder with the data")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--recipes", default=",".join(CASES), help="which, and in which order")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--rates", default="", help="learning rates; default: the recipe's own")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipes")
-    parser.add_argument("--table", action="store_true", help="only write the table of what there is")
-    given = parser.parse_args(arguments)
-    if given.data is not None and not given.table:
-        rates: list[float | None] = [float(rate) for rate in given.rates.split(",") if rate] or [None]
-        for run in runs(given.recipes.split(","), given.seeds, rates):
-            kept = given.out / f"{run.name}.json"
-            if not kept.is_file():
-                write_json(kept, train(run, given.data, given.out, given.set))
-    print(table([read_json(path) for path in sorted(given.out.glob("*.json"))]))
+    paired.main(__doc__, list(CASES), train, table, arguments)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ pytest.importorskip("sacrebleu", reason="BLEU is sacrebleu's")
 pytest.importorskip("rouge_score", reason="ROUGE is rouge-score's")
 
 from benchmarks import few_pairs
+from benchmarks.paired import RECIPES, WEIGHTS
 from gpt2lab.apps.seq2seq.codec import with_tokens
 from gpt2lab.apps.seq2seq.pairs import Pair
 from gpt2lab.apps.seq2seq.write import PairModel
@@ -81,7 +82,7 @@ def test_a_run_is_kept_and_not_done_again(
     ]  # fmt: skip
     few_pairs.main(arguments)
     kept = sorted(path.name for path in tmp_path.iterdir())
-    assert kept == [f"{case}-{weights}-0.json" for case in sorted(few_pairs.CASES) for weights in few_pairs.WEIGHTS]
+    assert kept == [f"{case}-{weights}-0.json" for case in sorted(few_pairs.CASES) for weights in WEIGHTS]
     results = [json.loads((tmp_path / name).read_text("utf-8")) for name in kept]
     assert [result["report"]["pairs"] for result in results] == [[2, 4, 4]] * 2 + [[4, 3, 3]] * 2
     assert {(result["report"]["steps"], result["seed"]) for result in results} == {(2, 0)}
@@ -112,4 +113,4 @@ def test_the_table() -> None:
 
 
 def test_every_case_has_its_recipe() -> None:
-    assert all((few_pairs.RECIPES / f"{name}.toml").is_file() for name in few_pairs.CASES)
+    assert all((RECIPES / f"{name}.toml").is_file() for name in few_pairs.CASES)

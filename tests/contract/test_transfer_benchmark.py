@@ -12,6 +12,7 @@ pytest.importorskip("torch", reason="training needs torch")
 pytest.importorskip("sklearn", reason="measuring needs scikit-learn")
 
 from benchmarks import transfer
+from benchmarks.paired import RECIPES, runs
 
 
 def test_a_run_is_kept_and_not_done_again(
@@ -48,7 +49,7 @@ def test_the_table() -> None:
 
 
 def test_every_case_has_its_recipe() -> None:
-    assert all((transfer.RECIPES / f"{name}.toml").is_file() for name in transfer.CASES)
-    assert [run.name for run in transfer.runs(["rte"], 1, [None, 0.001])] == [
+    assert all((RECIPES / f"{name}.toml").is_file() for name in transfer.CASES)
+    assert [run.name for run in runs(["rte"], 1, [None, 0.001])] == [
         "rte-pretrained-0", "rte-random-0", "rte-pretrained-0.001-0", "rte-random-0.001-0",
     ]  # fmt: skip

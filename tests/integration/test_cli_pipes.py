@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,3 +134,28 @@ def test_a_table_that_is_piped_lies_in_its_run(way: str, random_model: Path, com
     if way == "stdin":
         assert f"{run} holds a run already" in trained(ROWS[:60])[1]
         assert (run / "examples-1.jsonl").read_bytes() == ROWS
+
+
+def test_a_table_whose_pipe_is_interrupted_leaves_nothing(random_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="training needs torch")
+    pytest.importorskip("sklearn", reason="measuring needs scikit-learn")
+    path, run = tmp_path / "rows", tmp_path / "run"
+    os.mkfifo(path)
+    call = [sys.executable, "-m", "gpt2lab", "transfer", "train", "--shape", "classification", "--data", path]
+    command = [*call, "--model", random_model, "--out", run]
+    with (
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process,
+        path.open("wb") as f,  # waits until the other side has begun to read
+    ):
+        f.write(ROWS[:100])
+        f.flush()
+        while not (run / "examples-1.jsonl").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        while process.returncode is None:
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):  # one that comes just before a read waits for its end
+                told = process.communicate(timeout=2)[1]
+    assert process.returncode == 130
+    assert not told
+    assert not run.exists()

@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from gpt2lab.checkpoint.hf import CONFIG, canonical, find_tokenizer, json_object, read_config, save_hf, stored_tensors
+from gpt2lab.checkpoint.hf import (
+    CHOICE,
+    CONFIG,
+    SCORE,
+    SPAN,
+    TAGS,
+    canonical,
+    find_tokenizer,
+    json_object,
+    read_config,
+    save_hf,
+    stored_tensors,
+)
 from gpt2lab.checkpoint.tensors import HEAD, Array, Checkpoint, Stored, fit
 from gpt2lab.errors import CheckpointError
 from gpt2lab.model.config import GPT2Config
@@ -35,16 +47,14 @@ class HeadClass:
     bias: str | None
 
 
-_SEQUENCE = HeadClass("GPT2ForSequenceClassification", "score.weight", None)
+_SEQUENCE = HeadClass("GPT2ForSequenceClassification", SCORE, None)
 
 CLASSES: dict[HeadKind, HeadClass] = {
     "classes": _SEQUENCE,
     "value": _SEQUENCE,
-    "choice": HeadClass(
-        "GPT2DoubleHeadsModel", "multiple_choice_head.summary.weight", "multiple_choice_head.summary.bias"
-    ),
-    "tags": HeadClass("GPT2ForTokenClassification", "classifier.weight", "classifier.bias"),
-    "span": HeadClass("GPT2ForQuestionAnswering", "qa_outputs.weight", "qa_outputs.bias"),
+    "choice": HeadClass("GPT2DoubleHeadsModel", CHOICE, "multiple_choice_head.summary.bias"),
+    "tags": HeadClass("GPT2ForTokenClassification", TAGS, "classifier.bias"),
+    "span": HeadClass("GPT2ForQuestionAnswering", SPAN, "qa_outputs.bias"),
 }
 
 

@@ -32,8 +32,10 @@ SAFETENSORS, BIN = "model.safetensors", "pytorch_model.bin"
 WEIGHTS = (SAFETENSORS, f"{SAFETENSORS}.index.json", BIN, f"{BIN}.index.json")
 """Files that hold or list the weights, in the order in which they are looked for."""
 
-HEADS = ("score.weight", "multiple_choice_head.summary.weight", "classifier.weight", "qa_outputs.weight")
-"""What only a model with a head of its own has (checkpoint/heads.py)."""
+SCORE, CHOICE, TAGS, SPAN = HEADS = (
+    "score.weight", "multiple_choice_head.summary.weight", "classifier.weight", "qa_outputs.weight",
+)  # fmt: skip
+"""What only a model with a head of its own has, one of each class (checkpoint/heads.py)."""
 
 DTYPES = ("float32", "float16", "bfloat16")
 _BUFFER = re.compile(r"(transformer\.)?h\.\d+\.attn\.(masked_)?bias")  # the causal mask, in files of old versions

@@ -13,7 +13,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -128,10 +128,15 @@ def as_files(inputs: Sequence[str], name: str) -> Iterator[list[str]]:
         try:
             yield [laid.get(one, one) for one in inputs]
         except DataError as error:
-            told = str(error)
-            for one, path in laid.items():
-                told = told.replace(path, named(one))
-            raise DataError(told) from None
+            raise as_given(error, laid) from None
+
+
+def as_given(error: DataError, laid: Mapping[str, str]) -> DataError:
+    """Return an error that speaks of what was given, not of the files in which it was laid down."""
+    told = str(error)
+    for one, path in laid.items():
+        told = told.replace(path, named(one))
+    return DataError(told)
 
 
 def lay_down(source: str, path: Path) -> Path:

@@ -174,21 +174,19 @@ def _laid_down(values: dict[str, Any] | None, overrides: list[str]) -> Iterator[
     try:
         for number, name in enumerate(dict.fromkeys(piped), start=1):
             ending = f".{task['format']}" if task.get("format") else Path(name).suffix or ".jsonl"
-            path = console.lay_down(name, folder / f"examples-{number}{ending}")
-            laid[name] = str(path.absolute())
+            laid[name] = str((folder / f"examples-{number}{ending}").absolute())
+            console.lay_down(name, Path(laid[name]))
         held_out = [laid.get(name, name) for name in held_out]
         yield {**values, "data": laid.get(values["data"], values["data"]), "task": {**task, "validation": held_out}}
     except BaseException as error:
         for path in map(Path, laid.values()):
-            path.unlink()
+            path.unlink(missing_ok=True)  # also what an interruption has cut short
         if not there:
-            folder.rmdir()
+            with contextlib.suppress(OSError):  # something else has come to lie there
+                folder.rmdir()
         if not isinstance(error, DataError):
             raise
-        told = str(error)
-        for name, place in laid.items():
-            told = told.replace(place, console.named(name))
-        raise DataError(told) from None
+        raise console.as_given(error, laid) from None
 
 
 def _task(shape: str | None, columns: list[str] | None, file_format: str | None, header: bool | None) -> dict[str, Any]:

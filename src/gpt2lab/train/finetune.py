@@ -166,8 +166,9 @@ class FineTune:
         self.folder = Path(options.checkpoint_dir) / options.run_name
         there = _holds_run(self.folder)
         begun = there and options.restore_from == "latest"
-        if begun:
-            check_kind(read_state(find_state(self.folder)).recipe, self.folder, "finetune")
+        state = read_state(find_state(self.folder)) if begun else None
+        if state is not None:
+            check_kind(state.recipe, self.folder, "finetune")
         self.base = self._base(model, models_dir, begun=begun)
         config = dataclasses.replace(
             self.base.config, resid_pdrop=options.dropout, embd_pdrop=options.dropout, attn_pdrop=options.dropout
@@ -182,7 +183,6 @@ class FineTune:
         corpus, held_out = self._corpora(dataset, self.base.tokenizer)
         self._adapter = _adapter(options)
         self.task = FineTuning(config, options, corpus, held_out, self._adapter)
-        state = read_state(find_state(self.folder)) if begun else None
         goes_on = (
             state is not None
             and state.identity == dict(self.task.identity)

@@ -32,6 +32,7 @@ from gpt2lab.checkpoint.safetensors import write_safetensors
 from gpt2lab.config import from_dict, to_dict
 from gpt2lab.errors import CheckpointError, ConfigError, DataError, Gpt2labError
 from gpt2lab.files import read_json, write_json
+from gpt2lab.train.origin import Kind, check_kind
 from gpt2lab.train.parallel import Processes
 
 FORMAT = 2
@@ -81,6 +82,14 @@ def find_state(run: str | Path) -> Path:
             f"{folder} holds no training run: it has no {CHECKPOINTS}/step-…. Give the folder a run was written to."
         )
     return found[-1]
+
+
+def is_begun(run: str | Path, kind: Kind) -> bool:
+    """Tell whether there is a run in a folder to go on with. Raises `ConfigError` where another command made it."""
+    if not steps(Path(run) / CHECKPOINTS):
+        return False
+    check_kind(read_state(find_state(run)).recipe, run, kind)
+    return True
 
 
 def run_folder(path: str | Path) -> Path:

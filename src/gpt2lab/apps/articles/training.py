@@ -22,7 +22,7 @@ from gpt2lab.checkpoint import Checkpoint, load
 from gpt2lab.checkpoint.extend import with_tokenizer
 from gpt2lab.errors import CheckpointError, ConfigError, DataError
 from gpt2lab.model.config import GPT2Config
-from gpt2lab.train.origin import THIS_CALL, check_kind
+from gpt2lab.train.origin import THIS_CALL
 from gpt2lab.train.recipe import MODEL
 from gpt2lab.train.waiting import load_torch
 
@@ -111,13 +111,11 @@ class ArticleTraining:
 
         from gpt2lab.model.gpt import GPT
         from gpt2lab.train.loop import Trainer
-        from gpt2lab.train.state import CHECKPOINTS, find_state, read_state, steps
+        from gpt2lab.train.state import is_begun
 
         self.options = options = options or ArticleOptions()
         self.folder = Path(options.out)
-        begun = bool(steps(self.folder / CHECKPOINTS))
-        if begun:
-            check_kind(read_state(find_state(self.folder)).recipe, self.folder, "article")
+        begun = is_begun(self.folder, "article")
         self.base = knowing_fields(load(base, models_dir=models_dir), seed=options.seed)
         config = self.base.config
         if options.window is not None and options.window > config.n_positions:

@@ -17,9 +17,8 @@ from gpt2lab.train.examples import Example
 from gpt2lab.train.heads import Headed, HeadTask
 from gpt2lab.train.log import Progress
 from gpt2lab.train.loop import Trainer
-from gpt2lab.train.origin import check_kind
 from gpt2lab.train.recipe import LoopRecipe, ModelRecipe, OptimizerRecipe, Recipe, ScheduleRecipe
-from gpt2lab.train.state import CHECKPOINTS, find_state, read_state, steps
+from gpt2lab.train.state import is_begun
 
 if TYPE_CHECKING:
     from gpt2lab.apps.detect.discriminator import Learning
@@ -43,9 +42,7 @@ def fit_head(
     """
     if learning.threads is not None:
         torch.set_num_threads(learning.threads)
-    begun = bool(steps(Path(run) / CHECKPOINTS))
-    if begun:
-        check_kind(read_state(find_state(run)).recipe, run, "discriminator")
+    begun = is_begun(run, "discriminator")
     generator = torch.Generator().manual_seed(learning.seed)
     gpt = GPT(base.config, generator)
     gpt.load_state_dict({name: torch.from_numpy(np.array(base.tensors[name])) for name in base.tensors})
