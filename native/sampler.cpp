@@ -218,12 +218,11 @@ int Sampler::choose_among_all(const float* logits, int n, double u) {
 }
 
 int Sampler::choose(float* logits, int n, const SamplingParams& params, std::uint64_t position) {
-  const bool plain = (params.top_k == 0 || params.top_k >= n) && params.top_p >= 1.0f && params.min_p <= 0.0f && params.typical_p >= 1.0f;
   const Candidate best = top(logits, n, 1).front();
   if (best.value == kImpossible) return -1;
   if (params.temperature == 0.0f) return best.id;
   const double u = uniform(params.seed, params.sample, position);
-  if (plain) {
+  if (keeps_all(params, n)) {
     if (params.temperature != 1.0f)
       for (int i = 0; i < n; ++i) logits[i] /= params.temperature;
     return choose_among_all(logits, n, u);

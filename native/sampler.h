@@ -60,6 +60,11 @@ class Sampler {
   // sequence, prompt included, so that a continued generation draws what a longer one would have drawn.
   int choose(float* logits, int n, const SamplingParams& params, std::uint64_t position);
 
+  // Whether no filter leaves out a token of n.
+  static bool keeps_all(const SamplingParams& params, int n) {
+    return (params.top_k == 0 || params.top_k >= n) && params.top_p >= 1.0f && params.min_p <= 0.0f && params.typical_p >= 1.0f;
+  }
+
   // A copy of n values, padded with -inf, for the functions that overwrite them; valid until the next call.
   float* copy(const float* logits, int n);
 
