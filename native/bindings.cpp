@@ -122,7 +122,6 @@ nb::tuple expected(const FloatRow& logits, const SamplingParams& params, const I
   }
   std::vector<Candidate> left = sampler.filter(work, n, params);
   double total = 0.0;
-  const auto better = [](const Candidate& a, const Candidate& b) { return a.value > b.value || (a.value == b.value && a.id < b.id); };
   const auto most = std::min(left.size(), static_cast<std::size_t>(k));
   std::partial_sort(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(most), left.end(), better);
   const double shift = static_cast<double>(left.front().value);
