@@ -143,6 +143,29 @@ def test_a_soprano_is_harmonised(command: Command, chorister_folder: Path, tmp_p
         assert {note.channel for note in made} == {0, 1, 2, 3}
 
 
+def test_what_was_composed_on_a_grid_lies_on_its_beat(command: Command, chorister_folder: Path, tmp_path: Path) -> None:
+    file, base = tmp_path / "new.mid", ("music", "generate", "--model", chorister_folder, "--threads", "1")
+    assert command(*base, "--seconds", "3", "--seed", "1", "--out", file).code == 0
+    events = command("music", "encode", file, "--vocabulary", "chorales").out
+    again = tmp_path / "again.mid"
+    assert command("music", "decode", "-", "--vocabulary", "chorales", "-o", again, stdin=events.encode()).code == 0
+    assert midi.read(again.read_bytes()).notes == midi.read(file.read_bytes()).notes
+    longer = tmp_path / "longer.mid"
+    asked = ("--primer", file, "--primer-seconds", "3", "--seconds", "4.5", "--seed", "2", "--out", longer)
+    assert command(*base, *asked).code == 0
+    rows = [chorales.rows_of(midi.read(path.read_bytes()).notes) for path in (file, longer)]
+    assert rows[1][: len(rows[0])] == rows[0]
+
+
+def test_the_embedded_model_composes(command: Command, tmp_path: Path) -> None:
+    done = command("music", "generate", "--seconds", "6", "--seed", "1", "--out", tmp_path / "new.mid", "--json")
+    told = json.loads(done.out)
+    assert (told["tokens"], told["seconds"]) == (160, 6.0)
+    assert told["nats_per_event"] < 1.0  # of 130 tokens, 4.9 by chance
+    surprise = json.loads(command("music", "report", tmp_path / "new.mid", "--model", "chorales", "--json").out)
+    assert surprise["nats_per_event"] == pytest.approx(told["nats_per_event"], rel=1e-3)
+
+
 def test_rendering(command: Command, tune: Path, tmp_path: Path) -> None:
     for _ in range(2):
         files = [tmp_path / f"tune.{suffix}" for suffix in ("wav", "svg")]

@@ -110,6 +110,13 @@ def test_files_come_and_go(band: Live) -> None:
     assert on_grid["seconds"] == pytest.approx(4 * 4 * 0.15)
 
 
+def test_what_a_model_of_a_grid_wrote_lies_on_its_beat(band: Live) -> None:
+    piece = post(band, "compose", model="choir", seconds=3, seed=1)
+    file = httpx2.post(f"{band.url}/api/music/midi", json={"notes": as_json(notes_in(piece)), "model": "choir"}).content
+    heard = post(band, "read", model="choir", midi=base64.b64encode(file).decode())
+    assert sorted(notes_in(heard)) == sorted(notes_in(piece))
+
+
 @pytest.mark.parametrize(
     ("path", "body", "sentence"),
     [
@@ -120,6 +127,7 @@ def test_files_come_and_go(band: Live) -> None:
         ("read", {"model": "performer", "midi": "aGFsbG8="}, "The MIDI file is damaged or no MIDI file: it is cut"),
         ("read", {"model": "text", "midi": "aGFsbG8="}, "This is no model of music"),
         ("midi", {"notes": [{"start": 0, "end": 1, "pitch": 128}]}, "notes.0.pitch = 128 is not possible"),
+        ("midi", {"notes": [], "model": "text"}, "This is no model of music"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(band: Live, path: str, body: dict, sentence: str) -> None:

@@ -148,9 +148,9 @@ def test_hidden_states_equal_transformers(pair: tuple[NativeBackend, Any]) -> No
 def tiny() -> tuple[LanguageModel, Any]:
     from transformers import GPT2LMHeadModel
 
-    from gpt2lab.checkpoint.resolve import TINY_FOLDER
+    from gpt2lab.checkpoint.resolve import EMBEDDED
 
-    return LanguageModel.load("tiny"), GPT2LMHeadModel.from_pretrained(TINY_FOLDER, dtype=torch.float32).eval()
+    return LanguageModel.load("tiny"), GPT2LMHeadModel.from_pretrained(EMBEDDED["tiny"], dtype=torch.float32).eval()
 
 
 @pytest.mark.parametrize("beams", [1, 4])

@@ -14,7 +14,7 @@ from gpt2lab.checkpoint import hub
 from gpt2lab.checkpoint.downloads import default_models_dir, repo_of
 from gpt2lab.checkpoint.hf import CONFIG, is_hf_folder, read_config
 from gpt2lab.checkpoint.openai import read_sizes
-from gpt2lab.checkpoint.resolve import TINY, TINY_FOLDER, in_models_dir
+from gpt2lab.checkpoint.resolve import EMBEDDED, in_models_dir
 from gpt2lab.errors import CheckpointError
 from gpt2lab.model.config import ALIASES, PRESETS, GPT2Config, canonical_name
 
@@ -37,7 +37,7 @@ class KnownModel:
 
 
 def known_models(models_dir: str | Path | None = None) -> list[KnownModel]:
-    """Return the embedded model, the published sizes, then every other model in `models_dir`.
+    """Return the embedded models, the published sizes, then every other model in `models_dir`.
 
     Raises `CheckpointError` where that is no folder.
     """
@@ -49,8 +49,9 @@ def known_models(models_dir: str | Path | None = None) -> list[KnownModel]:
 
 
 def _rows(models_dir: Path | None) -> Iterator[KnownModel]:
-    if is_hf_folder(TINY_FOLDER):
-        yield _row(TINY, read_config(TINY_FOLDER / CONFIG), "embedded", TINY_FOLDER)
+    for name, embedded in EMBEDDED.items():
+        if is_hf_folder(embedded):
+            yield _row(name, read_config(embedded / CONFIG), "embedded", embedded)
     for name, config in PRESETS.items():
         where, folder = _find(name, models_dir)
         yield _row(name, config, where, folder)

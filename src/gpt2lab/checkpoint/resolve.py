@@ -2,7 +2,7 @@
 
 Looked for in this order:
   1. a folder of that name, or of another name of the same size (124M for gpt2), in `models_dir`;
-  2. "tiny", the model inside the package;
+  2. a model inside the package: "tiny" of English, "chorales" of music;
   3. a path: a Hugging Face folder, an OpenAI folder, a .gguf file, or a run folder (what it
      holds under best, last or model);
   4. a published size: in OpenAI's layout where `download` puts it, in the hub's cache, on the hub;
@@ -25,9 +25,9 @@ from gpt2lab.model.config import ALIASES, PRESETS, canonical_name
 if TYPE_CHECKING:
     from gpt2lab.checkpoint.hub import Progress
 
-TINY = "tiny"
-TINY_FOLDER = Path(__file__).parents[1] / "pretrained" / TINY
-"""The model that ships inside the package."""
+TINY, CHORALES = "tiny", "chorales"
+EMBEDDED = {name: Path(__file__).parents[1] / "pretrained" / name for name in (TINY, CHORALES)}
+"""The models that ship inside the package: one writes English, one harmony in four voices."""
 
 RUN_PARTS = ("best", "last", "model")
 """Where a training run keeps a model in its folder, in the order in which they are looked for."""
@@ -51,8 +51,8 @@ def load(
     if not isinstance(name_or_path, Path):
         if (folder := in_models_dir(name, models_dir)) is not None:
             return _load_folder(folder)
-        if name == TINY:
-            return load_hf(TINY_FOLDER)
+        if name in EMBEDDED:
+            return load_hf(EMBEDDED[name])
     path = Path(name_or_path).expanduser()
     published = canonical_name(name) in PRESETS and not isinstance(name_or_path, Path)
     if path.is_dir() and (not published or _holds_model(path)):
@@ -69,7 +69,7 @@ def load(
         or name.startswith(("~", "."))
     ):
         raise CheckpointError(f"{name} does not exist. {_allowed()}")
-    raise CheckpointError(f"Unknown model {name!r}.{nearest(name, [TINY, *PRESETS, *ALIASES])} {_allowed()}")
+    raise CheckpointError(f"Unknown model {name!r}.{nearest(name, [*EMBEDDED, *PRESETS, *ALIASES])} {_allowed()}")
 
 
 def in_models_dir(name: str, models_dir: str | Path | None) -> Path | None:
@@ -145,4 +145,4 @@ def _load_published(name: str, models_dir: str | Path | None, offline: bool, pro
 
 
 def _allowed() -> str:
-    return f"A model is {TINY}, {', '.join(PRESETS)}, a folder, a .gguf file or a hub id USER/NAME."
+    return f"A model is {', '.join([*EMBEDDED, *PRESETS])}, a folder, a .gguf file or a hub id USER/NAME."

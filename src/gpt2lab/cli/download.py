@@ -36,14 +36,15 @@ def download(
     size and hash that its source gives. Prints the folder.
     """
     from gpt2lab import checkpoint
+    from gpt2lab.checkpoint.resolve import EMBEDDED
     from gpt2lab.cli import console
     from gpt2lab.cli.loading import expanded
     from gpt2lab.cli.progress import ProgressBar
 
     if source not in ("hub", "openai"):
         raise ConfigError(f"--source = {source!r} is not one of hub, openai.{nearest(source, ('hub', 'openai'))}")
-    if name == "tiny":
-        console.note("tiny comes with gpt2lab; there is nothing to fetch.")
+    if name in EMBEDDED:
+        console.note(f"{name} comes with gpt2lab; there is nothing to fetch.")
         return
     with ProgressBar(f"fetching {name}", unit="bytes") as bar:
         folder = checkpoint.download(

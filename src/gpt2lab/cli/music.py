@@ -142,6 +142,7 @@ def decode(
 ) -> None:
     """Turn tokens into a MIDI file. Of several lines each becomes a file: out-1.mid, out-2.mid …"""
     from gpt2lab.apps.music import midi
+    from gpt2lab.apps.music.chorales import beat_of
     from gpt2lab.apps.music.compose import notes_of
     from gpt2lab.apps.music.vocabulary import vocabulary as find
     from gpt2lab.cli import console
@@ -153,7 +154,9 @@ def decode(
     if not pieces:
         raise DataError("There are no tokens to decode.")
     for number, piece in enumerate(pieces):
-        write_bytes(numbered(out, number, len(pieces)), midi.write(notes_of(piece, music_)))
+        write_bytes(
+            numbered(out, number, len(pieces)), midi.write(notes_of(piece, music_), seconds_per_beat=beat_of(music_))
+        )
 
 
 def _ids(line: str, music_: MusicVocabulary) -> list[int]:

@@ -45,16 +45,17 @@ def check_outputs(paths: list[str], count: int, *, instrument: str, rate: int, s
         console.check_output(numbered(path, 0, count))
 
 
-def read_notes(path: str, *, on_grid: bool = False) -> Notes:
-    """Return the notes of a MIDI file, or of stdin for "-"; `on_grid`, a sixteenth of its beat is a row of the grid."""
-    from gpt2lab.apps.music import chorales, midi
+def read_notes(path: str, *, beat: float | None = None) -> Notes:
+    """Return the notes of a MIDI file, or of stdin for "-"; a quarter lasts `beat` seconds where that is given."""
+    from gpt2lab.apps.music import midi
 
-    beat = 4 * chorales.SECONDS_PER_ROW if on_grid else None
     return midi.read(console.read_bytes(path), console.named(path), seconds_per_beat=beat).notes
 
 
-def rendered(notes: Notes, path: str, *, instrument: str, rate: int, soundfont: str | None) -> bytes:
-    """Return notes as the bytes of the file that `path` asks for by its ending; "-" is MIDI."""
+def rendered(
+    notes: Notes, path: str, *, instrument: str, rate: int, soundfont: str | None, beat: float | None = None
+) -> bytes:
+    """Return notes as the bytes of the file that `path` asks for by its ending; "-" is MIDI, a quarter `beat` long."""
     from gpt2lab.apps.music import midi, roll, synthesiser
 
     suffix = Path(path).suffix.lower()
@@ -66,4 +67,4 @@ def rendered(notes: Notes, path: str, *, instrument: str, rate: int, soundfont: 
         return roll.svg(notes, Path(path).stem).encode()
     if suffix == ".png":
         return roll.png(notes, Path(path).stem)
-    return midi.write(notes)
+    return midi.write(notes, seconds_per_beat=beat)

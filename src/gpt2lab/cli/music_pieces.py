@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from gpt2lab.lm.model import LanguageModel
 
 GENERATE_EXAMPLES = examples(
-    "gpt2lab music generate --model runs/music-piano --seconds 30 --out new.mid --out new.wav --out new.png",
+    "gpt2lab music generate --seconds 30 --out new.mid --out new.wav --out new.png",
     "gpt2lab music generate --model runs/music-piano --primer song.mid --primer-seconds 5 --out on.mid",
-    "gpt2lab music generate --model runs/music-jsb --melody '[67, -2, 69, -2, 71]' --out harmony.mid",
+    "gpt2lab music generate --melody '[67, -2, 69, -2, 71]' --out harmony.mid",
     "gpt2lab music generate --model runs/music-folk -n 10 --temperature 0.9 --top-p 0.95 --out tune.mid",
 )
 RENDER_EXAMPLES = examples(
@@ -43,7 +43,9 @@ SoundFont = Annotated[
 
 def generate(
     out: Out,
-    model: Annotated[str, Option("--model", "-m", metavar="NAME", help="A model of music: a run or a folder.")],
+    model: Annotated[
+        str, Option("--model", "-m", metavar="NAME", help="A model of music: chorales, a run or a folder.")
+    ] = "chorales",
     seconds: Annotated[float, Option("--seconds", metavar="S", help="Length of each piece, the primer included.")] = 30,
     primer: Annotated[
         str | None, Option("--primer", metavar="FILE", help="Go on from the beginning of this MIDI file; - is stdin.")
@@ -79,6 +81,7 @@ def generate(
     """
     from dataclasses import replace
 
+    from gpt2lab.apps.music.chorales import beat_of
     from gpt2lab.apps.music.compose import Wish, compose
     from gpt2lab.apps.music.notes import cut
     from gpt2lab.apps.music.vocabulary import vocabulary_of
@@ -94,13 +97,13 @@ def generate(
     wish = Wish(seconds=seconds, may_end=may_end)
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     lm = loading.load_model(model, models_dir=None, offline=True, precision=precision, device=device, threads=threads)
-    grid = vocabulary_of(lm.tokenizer).is_grid
+    beat = beat_of(vocabulary_of(lm.tokenizer))
     if primer is not None:
-        wish = replace(wish, primer=cut(music_files.read_notes(primer, on_grid=grid), 0.0, primer_seconds))
+        wish = replace(wish, primer=cut(music_files.read_notes(primer, beat=beat), 0.0, primer_seconds))
     elif primer_pitches is not None:
-        wish = replace(wish, primer=_pitches(primer_pitches, grid))
+        wish = replace(wish, primer=_pitches(primer_pitches, beat))
     if melody is not None:
-        wish = replace(wish, melody=_melody(melody, grid))
+        wish = replace(wish, melody=_melody(melody, beat))
     chosen = new_seed() if seed is None else seed
     if seed is None:
         console.say(f"seed: {chosen}")
@@ -112,7 +115,9 @@ def generate(
     for number, piece in enumerate(made):
         files = [music_files.numbered(path, number, len(made)) for path in out]
         for path in files:
-            data = music_files.rendered(piece.notes, path, instrument=instrument, rate=rate, soundfont=soundfont)
+            data = music_files.rendered(
+                piece.notes, path, instrument=instrument, rate=rate, soundfont=soundfont, beat=beat
+            )
             music_files.write_bytes(path, data)
         if as_json and "-" not in files:
             console.write(console.to_json(_told(piece, files, chosen, number)) + "\n")
@@ -134,23 +139,22 @@ def _told(piece: Any, files: list[str], seed: int, number: int) -> dict[str, Any
     }
 
 
-def _melody(source: str, grid: bool) -> Notes:
+def _melody(source: str, beat: float | None) -> Notes:
     """Return a melody given as a MIDI file or as pitches; for a grid, a file's sixteenths are rows."""
     from pathlib import Path
 
     from gpt2lab.cli import console, music_files
 
     if source == console.STDIN or Path(source).suffix.lower() in (".mid", ".midi") or Path(source).is_file():
-        return music_files.read_notes(source, on_grid=grid)
-    return _pitches(source, grid)
+        return music_files.read_notes(source, beat=beat)
+    return _pitches(source, beat)
 
 
-def _pitches(text: str, grid: bool) -> Notes:
-    """Return pitches as eighth notes: two rows of a grid."""
-    from gpt2lab.apps.music.chorales import SECONDS_PER_ROW
+def _pitches(text: str, beat: float | None) -> Notes:
+    """Return pitches as eighth notes: half a beat."""
     from gpt2lab.apps.music.compose import melody_of
 
-    return melody_of(text, seconds=2 * SECONDS_PER_ROW if grid else 0.25)
+    return melody_of(text, seconds=0.25 if beat is None else beat / 2)
 
 
 def render(

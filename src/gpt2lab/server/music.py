@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
 
 from gpt2lab.apps.music import midi
-from gpt2lab.apps.music.chorales import SECONDS_PER_ROW
+from gpt2lab.apps.music.chorales import beat_of
 from gpt2lab.apps.music.compose import Composition, Wish, composing, notes_of
 from gpt2lab.apps.music.notes import Note, duration
 from gpt2lab.apps.music.vocabulary import vocabulary_of
@@ -65,7 +65,7 @@ async def read_midi(request: schemas.ReadMidiRequest, model: LoadedModel) -> dic
         data = base64.b64decode(request.midi, validate=True)
     except (binascii.Error, ValueError):
         raise ApiError(400, "midi is not base64.", param="midi", code="invalid_value") from None
-    beat = 4 * SECONDS_PER_ROW if vocabulary_of(model.tokenizer).is_grid else None
+    beat = beat_of(vocabulary_of(model.tokenizer))
     try:
         heard = await asyncio.to_thread(midi.read, data, seconds_per_beat=beat)
     except DataError as error:
@@ -125,4 +125,8 @@ def add_music(
     )
     async def midi_of_notes(request: schemas.WriteMidiRequest) -> Any:
         """Return notes as a MIDI file."""
-        return Response(await asyncio.to_thread(midi.write, _notes(request.notes)), media_type="audio/midi")
+        beat = None
+        if request.model is not None:
+            beat = beat_of(vocabulary_of(await pool.tokenizer(named(request.model))))
+        data = await asyncio.to_thread(midi.write, _notes(request.notes), seconds_per_beat=beat)
+        return Response(data, media_type="audio/midi")

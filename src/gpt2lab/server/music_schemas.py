@@ -51,6 +51,7 @@ class ReadMidiRequest(Body):
 class WriteMidiRequest(Body):
     """Notes that are to become a MIDI file."""
 
+    model: str | None = Field(None, description="The model that wrote them; the beat of its grid is the file's.")
     notes: Notes
 
 

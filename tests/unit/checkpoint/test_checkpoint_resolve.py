@@ -14,7 +14,7 @@ from gpt2lab.checkpoint import resolve
 from gpt2lab.checkpoint.conversion import convert
 from gpt2lab.checkpoint.hf import save_hf
 from gpt2lab.checkpoint.models import known_models
-from gpt2lab.checkpoint.resolve import TINY_FOLDER, load
+from gpt2lab.checkpoint.resolve import EMBEDDED, load
 from gpt2lab.checkpoint.tensors import Checkpoint
 from gpt2lab.errors import CheckpointError, DataError
 from gpt2lab.model.config import PRESETS
@@ -83,9 +83,11 @@ def test_a_folder_named_like_a_size_counts_only_when_it_holds_a_model(
 
 
 def test_the_embedded_model(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolve, "TINY_FOLDER", save_hf(tmp_path / "tiny", model.config, model.tensors))
+    assert {name: folder.parts[-3:] for name, folder in EMBEDDED.items()} == {
+        name: ("gpt2lab", "pretrained", name) for name in ("tiny", "chorales")
+    }
+    monkeypatch.setitem(resolve.EMBEDDED, "tiny", save_hf(tmp_path / "tiny", model.config, model.tensors))
     assert load("tiny").config == model.config
-    assert TINY_FOLDER.parts[-3:] == ("gpt2lab", "pretrained", "tiny")
 
 
 # --- what is wrong is said
@@ -96,7 +98,7 @@ def test_the_embedded_model(model: Any, tmp_path: Path, monkeypatch: pytest.Monk
     [
         (
             "tinny",
-            r"Unknown model 'tinny'. Did you mean 'tiny'\? A model is tiny, gpt2, .* or a hub id USER/NAME",
+            r"Unknown model 'tinny'. Did you mean 'tiny'\? A model is tiny, chorales, gpt2, .* or a hub id USER/NAME",
         ),
         ("gpt2-smal", r"Unknown model 'gpt2-smal'. Did you mean 'gpt2-small'\?"),
         ("gpt5000x", r"Unknown model 'gpt5000x'\. A model is"),
@@ -158,12 +160,13 @@ def test_the_list_of_models(model: Any, tmp_path: Path, tf_folder: Path, monkeyp
     assert {"broken", "note.txt", "774M"}.isdisjoint(rows)
 
 
-def test_the_embedded_model_is_listed_first(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_embedded_models_are_listed_first(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = save_hf(tmp_path / "tiny", model.config, model.tensors)
-    monkeypatch.setattr("gpt2lab.checkpoint.models.TINY_FOLDER", folder)
+    monkeypatch.setitem(resolve.EMBEDDED, "tiny", folder)
     first = known_models()[0]
     assert (first.name, first.where, first.folder) == ("tiny", "embedded", folder)
     assert first.parameters == sum(t.size for t in model.tensors.values())
+    assert (known_models()[1].name, known_models()[1].where) == ("chorales", "embedded")
 
 
 # --- conversion

@@ -18,6 +18,16 @@ Row = tuple[int | None, ...]
 SECONDS_PER_ROW = 0.15
 """The length of a sixteenth when a chorale is played: 100 quarters a minute."""
 
+SECONDS_PER_BEAT = 4 * SECONDS_PER_ROW
+
+
+def beat_of(music: MusicVocabulary) -> float | None:
+    """Return how many seconds a quarter note lasts in pieces of a vocabulary, None where it knows no beat.
+
+    A MIDI file has to say so: whoever reads it on a grid goes by its beats.
+    """
+    return SECONDS_PER_BEAT if music.is_grid else None
+
 
 def encode(rows: Iterable[Row], music: MusicVocabulary) -> list[int]:
     """Return the tokens of a chorale; pitches outside the vocabulary are rests."""

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import mido
 
 _SUSTAIN, _DRUMS = 64, 9
-_TICKS_PER_BEAT, _TEMPO = 500, 500_000  # of what is written: a tick is a millisecond
 _DEFAULT_TEMPO = 500_000
 MOST_HOURS = 24
 """No piece may be longer."""
@@ -140,15 +139,19 @@ def _performance(timed: Iterable[_Timed], clock: _Clock, name: str) -> Performan
     return Performance(sustained(lasting, pedals, now), tuple(pedals))
 
 
-def write(notes: Iterable[Note], *, program: int = 0, names: Iterable[str] = ()) -> bytes:
+def write(
+    notes: Iterable[Note], *, seconds_per_beat: float | None = None, program: int = 0, names: Iterable[str] = ()
+) -> bytes:
     """Return a MIDI file of format 1 with a track for each channel, times to the millisecond.
 
-    `program` is the instrument of General MIDI (0: piano); `names` those of the tracks, in order of channel.
+    A quarter note lasts `seconds_per_beat`, half a second where that is None. `program` is the instrument of General
+    MIDI (0: piano); `names` those of the tracks, in order of channel.
     """
     mido = _library()
     given = sorted(notes)
-    file = mido.MidiFile(type=1, ticks_per_beat=_TICKS_PER_BEAT)
-    head = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=_TEMPO)])
+    milliseconds = 500 if seconds_per_beat is None else round(seconds_per_beat * 1000)
+    file = mido.MidiFile(type=1, ticks_per_beat=milliseconds)  # a tick is a millisecond
+    head = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=milliseconds * 1000)])
     file.tracks.append(head)
     titles = [*names]
     for number, channel in enumerate(sorted({note.channel for note in given})):

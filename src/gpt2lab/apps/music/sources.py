@@ -84,7 +84,7 @@ def _piece(name: str, data: bytes, music: MusicVocabulary) -> Piece:
 
 def _on_beat(data: bytes, name: str) -> Notes:
     """Return the notes of a MIDI file with each sixteenth of its own beat as long as a row of the grid."""
-    return midi.read(data, name, seconds_per_beat=4 * chorales.SECONDS_PER_ROW).notes
+    return midi.read(data, name, seconds_per_beat=chorales.SECONDS_PER_BEAT).notes
 
 
 def _looked_for() -> str:

@@ -118,7 +118,7 @@ function base64(file) {
 
 async function save() {
   try {
-    const file = await fetchFile("/api/music/midi", { notes: plain(piece.notes) });
+    const file = await fetchFile("/api/music/midi", { notes: plain(piece.notes), model: piece.model });
     const link = h("a", { href: URL.createObjectURL(file), download: "gpt2lab.mid" });
     link.click();
     URL.revokeObjectURL(link.href);

@@ -165,8 +165,9 @@ def test_every_chorale_survives(shared_data: Path) -> None:
         assert chorales.decode(ids, music) == list(piece.rows)
         count += 1
         if count % 40 == 0:
-            file = midi.write(chorales.notes_of(piece.rows))
+            file = midi.write(chorales.notes_of(piece.rows), seconds_per_beat=chorales.beat_of(music))
             rows = chorales.rows_of(midi.read(file).notes)
             assert rows == list(piece.rows)[: len(rows)]
+            assert midi.read(file, seconds_per_beat=chorales.beat_of(music)).notes == midi.read(file).notes
             assert all(cell is None for row in piece.rows[len(rows) :] for cell in row)
     assert count == 229 + 76 + 77
