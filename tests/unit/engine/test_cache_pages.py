@@ -17,7 +17,7 @@ WIDE = GPT2Config(vocab_size=100, n_positions=1024, n_embd=512, n_layer=3, n_hea
 PAGE, KEPT = 32, (64 << 20) // (32 * 12 * 1024)
 
 
-@pytest.fixture(scope="module", params=["fp32", "bf16"])
+@pytest.fixture(scope="module", params=["fp32", "bf16", "int8"])
 def backend(request: pytest.FixtureRequest) -> NativeBackend:
     return native(WIDE, precision="int8", cache_precision=request.param, threads=2)
 
