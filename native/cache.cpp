@@ -90,7 +90,7 @@ void place(std::int8_t* page, const CacheShape& shape, int layer, int head, int 
   std::int8_t* keys = page + shape.key_offset(layer, head);
   std::int8_t* values = page + shape.value_offset(layer, head);
   auto* key_scales = reinterpret_cast<float*>(keys + static_cast<std::ptrdiff_t>(depth) * kPage);
-  auto* value_scales = reinterpret_cast<float*>(values + static_cast<std::ptrdiff_t>(stride) * kPage);
+  float* value_scales = key_scales + kPage;
   if (slot == 0) std::fill_n(value_scales, kPage, 0.0f);
   std::int32_t sum;
   kernels.quantize_row(key, shape.head_dim, depth, depth, scratch, key_scales + slot, &sum);

@@ -31,9 +31,9 @@ struct CacheShape {
     return format == CacheFormat::fp32 ? head_dim : round_up(head_dim, format == CacheFormat::bf16 ? kDepthBf16 : kDepthI8);
   }
   int value_stride() const { return round_up(head_dim, format == CacheFormat::bf16 ? kDepthBf16 : kLanes); }
-  int scale_elements() const { return format == CacheFormat::int8 ? static_cast<int>(sizeof(float)) : 0; }  // of a key or value
+  int scale_elements() const { return format == CacheFormat::int8 ? 2 * static_cast<int>(sizeof(float)) : 0; }  // of a key and value
   std::ptrdiff_t key_elements() const { return static_cast<std::ptrdiff_t>(key_depth() + scale_elements()) * kPage; }
-  std::ptrdiff_t value_elements() const { return static_cast<std::ptrdiff_t>(value_stride() + scale_elements()) * kPage; }
+  std::ptrdiff_t value_elements() const { return static_cast<std::ptrdiff_t>(value_stride()) * kPage; }
   std::ptrdiff_t head_elements() const { return key_elements() + value_elements(); }
   std::size_t page_bytes() const { return static_cast<std::size_t>(head_elements() * n_head * n_layer * element_bytes()); }
   std::ptrdiff_t key_offset(int layer, int head) const { return (static_cast<std::ptrdiff_t>(layer) * n_head + head) * head_elements(); }

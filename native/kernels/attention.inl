@@ -168,18 +168,19 @@ struct CacheI8 {
   using Element = std::uint8_t;
   static constexpr int queries = kRowTileBf16;
   static int depth(const Attend& job) { return round_up(job.head_dim, kDepthI8); }
-  static std::ptrdiff_t key_bytes(const Attend& job) { return static_cast<std::ptrdiff_t>(depth(job) + 4) * kPage; }
-  static std::ptrdiff_t value_bytes(const Attend& job) { return static_cast<std::ptrdiff_t>(job.value_stride + 4) * kPage; }
+  static std::ptrdiff_t key_bytes(const Attend& job) { return static_cast<std::ptrdiff_t>(depth(job) + 8) * kPage; }
+  static std::ptrdiff_t value_bytes(const Attend& job) { return static_cast<std::ptrdiff_t>(job.value_stride) * kPage; }
   static const std::uint8_t* keys_of(const Attend& job, int page) { return static_cast<const std::uint8_t*>(job.pages[page]) + job.key_offset; }
   static const std::int8_t* values_of(const Attend& job, int page) { return static_cast<const std::int8_t*>(job.pages[page]) + job.value_offset; }
-  static const float* scales(const void* bytes, int stride) {  // those behind the keys or values of a page
-    return reinterpret_cast<const float*>(static_cast<const char*>(bytes) + static_cast<std::ptrdiff_t>(stride) * kPage);
+  static const float* key_scales_of(const Attend& job, int page) {
+    return reinterpret_cast<const float*>(keys_of(job, page) + static_cast<std::ptrdiff_t>(depth(job)) * kPage);
   }
+  static const float* value_scales_of(const Attend& job, int page) { return key_scales_of(job, page) + kPage; }
 
   // Eight bits would lose the many small ones beside a large one.
   static void weigh(const Attend& job, float* p, int n) {
     for (int page = 0; page * kPage < n; ++page, p += kPage) {
-      const float* scale = scales(values_of(job, page), job.value_stride);
+      const float* scale = value_scales_of(job, page);
       for (int i = 0; i < kPage; ++i) p[i] = rounded_float(p[i] * scale[i]);
     }
   }
@@ -202,7 +203,7 @@ struct CacheI8 {
   static inline void scores(const Attend& job, const Ready<Q>& ready, const std::uint8_t* keys, float* out) {
     constexpr int B = kPage / kLanes;
     const int deep = depth(job);
-    const float* key_scale = scales(keys, deep);
+    const auto* key_scale = reinterpret_cast<const float*>(keys + static_cast<std::ptrdiff_t>(deep) * kPage);
     I sum[Q][B];
     EACH(q, Q) {
       EACH(b, B) { sum[q][b] = i_start_u8(ready.sum[q]); };

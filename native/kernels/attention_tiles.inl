@@ -89,8 +89,8 @@ struct ScratchI8 {
       for (int t = 0; t < kPage; t += 2, to += 2 * width)
         for (int c = 0; c < job.value_stride; c += kLanes)
           f_store_pairs(to + 2 * c, f_load_s8(from + t * job.value_stride + c), f_load_s8(from + (t + 1) * job.value_stride + c));
-      const float* keys = CacheI8::scales(CacheI8::keys_of(job, page), CacheI8::depth(job));
-      const float* own = CacheI8::scales(from, job.value_stride);
+      const float* keys = CacheI8::key_scales_of(job, page);
+      const float* own = CacheI8::value_scales_of(job, page);
       for (int t = 0; t < kPage; t += kLanes) {
         f_store(key_scale + page * kPage + t, f_load(keys + t));
         f_store(value_scale + page * kPage + t, f_load(own + t));

@@ -103,8 +103,8 @@ enum class CacheFormat : int { fp32, bf16, int8 };
 //               multiple of kDepthBf16: either is a panel of weights for ProductBf16, and its sums are those of ProductBf16 with
 //               queries and softmax weights rounded to bf16. Values of positions not yet visible must be finite.
 //   as int8     keys [depth / kQuad][kPage][kQuad] with kOffsetI8 added, depth being head_dim rounded up to kDepthI8, then a float
-//               scale for each position; values [kPage][value_stride], then their scales: a number is its byte times the scale. What
-//               lies behind head_dim may be anything. Queries are quantised likewise, so that query . key is an exact integer
+//               scale for each position, then those of the values, which are [kPage][value_stride]: a number is its byte times the
+//               scale. What lies behind head_dim may be anything. Queries are quantised likewise, so that query . key is an exact integer
 //               sum times two scales; softmax weights, times the scale of the value, are rounded to bf16, and the sums over
 //               positions are those of ProductBf16. Scales of the values of positions not yet visible must be finite.
 struct Attend {

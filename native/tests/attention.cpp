@@ -54,8 +54,7 @@ struct Cached {
     values.resize(size);
     fill(random, data, plain_keys.data(), size);
     fill(random, random.chance(2) ? data : Data::normal, plain_values.data(), size);
-    const int scales = int8 ? 4 : 0;
-    const int key_size = (depth + scales) * kPage, value_size = (value_stride + scales) * kPage, gap = random.between(0, 10) * (int8 ? 4 : 1);
+    const int key_size = (depth + (int8 ? 8 : 0)) * kPage, value_size = value_stride * kPage, gap = random.between(0, 10) * (int8 ? 4 : 1);
     const bool values_last = random.chance(2);
     key_offset = values_last ? gap : gap + value_size;
     value_offset = values_last ? gap + key_size : gap;
@@ -80,7 +79,7 @@ struct Cached {
   }
 
   void clear_scales(Element* page, float to) const {
-    for (int slot = 0; slot < kPage; ++slot) std::memcpy(page + value_offset + value_stride * kPage + slot * 4, &to, 4);
+    for (int slot = 0; slot < kPage; ++slot) std::memcpy(page + key_offset + (depth + 4) * kPage + slot * 4, &to, 4);
   }
   void place_quantised(int t, const float* key, const float* value) {
     Element* page = pages[static_cast<std::size_t>(t / kPage)]->data();
@@ -92,7 +91,7 @@ struct Cached {
     std::memcpy(page + key_offset + depth * kPage + slot * 4, &key_scale, 4);
     const float value_scale = quantise(value, shape.head_dim, q.data(), values.data() + at(t, 0));
     std::memcpy(page + value_offset + slot * value_stride, q.data(), q.size());
-    std::memcpy(page + value_offset + value_stride * kPage + slot * 4, &value_scale, 4);
+    std::memcpy(page + key_offset + (depth + 4) * kPage + slot * 4, &value_scale, 4);
   }
 
   void place(int t, int d, float key, float value) {
