@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <numeric>
 #include <stdexcept>
@@ -99,6 +100,40 @@ nb::tuple filter(const FloatRow& logits, const SamplingParams& params, const Ids
   const double total = std::accumulate(out.begin(), out.end(), 0.0);
   for (double& p : out) p /= total;
   return nb::make_tuple(to_numpy(std::move(out_ids)), to_numpy(std::move(out)));
+}
+
+// The first k of a list of candidates that are possible as (id, probability), a weight being exp(value - shift) and `total` the sum of all weights.
+nb::list listed(const std::vector<Candidate>& best, int k, double shift, double total) {
+  nb::list out;
+  for (std::size_t i = 0; i < std::min(best.size(), static_cast<std::size_t>(k)) && std::isfinite(best[i].value); ++i)
+    out.append(nb::make_tuple(best[i].id, std::exp(static_cast<double>(best[i].value) - shift) / total));
+  return out;
+}
+
+// What comes next by one row of logits: (raw, filtered, kept, entropy). The k likeliest tokens as the model says, and as processors
+// and filters leave them; how many these leave; the entropy of the former in nats.
+nb::tuple expected(const FloatRow& logits, const SamplingParams& params, const Ids& ids, int prompt_length, int k, const std::string& isa) {
+  const Kernels& kernels = kernels_named(isa);
+  Sampler sampler(kernels);
+  const auto n = static_cast<int>(logits.size());
+  float* work = sampler.copy(logits.data(), n);
+  const RowStats raw = kernels.row_stats(work, n, nullptr);
+  const nb::list as_said = listed(sampler.top(work, n, k), k, raw.log_sum_exp, 1.0);
+  process_after(work, n, params, ids, prompt_length);
+  if (Sampler::keeps_all(params, n) && params.temperature != 0.0f) {  // nothing to sort out: the k likeliest will do
+    if (params.temperature != 1.0f)
+      for (int i = 0; i < n; ++i) work[i] /= params.temperature;
+    const RowStats left = kernels.row_stats(work, n, nullptr);
+    const auto kept = n - std::count(work, work + n, -std::numeric_limits<float>::infinity());
+    return nb::make_tuple(as_said, listed(sampler.top(work, n, k), k, left.log_sum_exp, 1.0), static_cast<int>(kept), raw.entropy);
+  }
+  std::vector<Candidate> left = sampler.filter(work, n, params);
+  double total = 0.0;
+  const auto most = std::min(left.size(), static_cast<std::size_t>(k));
+  std::partial_sort(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(most), left.end(), better);
+  const double shift = static_cast<double>(left.front().value);
+  for (const auto& c : left) total += std::exp(static_cast<double>(c.value) - shift);
+  return nb::make_tuple(as_said, listed(left, k, shift, total), static_cast<int>(left.size()), raw.entropy);
 }
 
 // One row of logits after bias, penalties and bans.
@@ -296,6 +331,7 @@ NB_MODULE(_native, m) {
   bind_words(m);
   bind_training(m);
   m.def("filter", &filter, "logits"_a, "params"_a, "ids"_a, "prompt_length"_a, "isa"_a);
+  m.def("expected", &expected, "logits"_a, "params"_a, "ids"_a, "prompt_length"_a, "k"_a, "isa"_a);
   m.def("process", &process, "logits"_a, "params"_a, "ids"_a, "prompt_length"_a);
   m.def("log_softmax", &log_softmax, "logits"_a, "isa"_a);
   m.def("draw", &draw, "logits"_a, "params"_a, "count"_a, "isa"_a);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "random.h"
 
@@ -10,8 +11,6 @@ namespace gpt2lab {
 namespace {
 
 constexpr float kImpossible = -std::numeric_limits<float>::infinity();
-
-bool better(const Candidate& a, const Candidate& b) { return a.value > b.value || (a.value == b.value && a.id < b.id); }
 
 // Does `history` end with the first `length` ids of `sequence`?
 bool ends_with(const std::vector<int>& history, const std::vector<int>& sequence, std::size_t length) {
@@ -187,46 +186,45 @@ int Sampler::choose_among_candidates(double u) {
   return candidates_[last].id;
 }
 
-int Sampler::choose_among_all(const float* logits, int n, double u) {
-  constexpr int kStretch = 256;
-  exps_.at_least(static_cast<std::size_t>(round_up(n, kPanel)));
-  kernels_.row_stats(logits, n, exps_.data());
-  weights_.clear();
+// `likeliest` stands in when rounding leaves nothing in the last stretch.
+int Sampler::choose_among_all(const float* logits, int n, int likeliest, double u) {
+  constexpr int kStretch = 256, kSums = 8;  // several sums at once: one alone would wait for each addition to end
+  const int padded = round_up(n, kStretch);
+  exps_.at_least(static_cast<std::size_t>(std::max(padded, round_up(n, kPanel))));
+  float* exps = exps_.data();
+  kernels_.row_stats(logits, n, exps);
+  std::fill(exps + n, exps + padded, 0.0f);
   double total = 0.0;
-  std::vector<double> sums;
-  sums.reserve(static_cast<std::size_t>(n / kStretch + 1));
+  sums_.clear();
   for (int start = 0; start < n; start += kStretch) {
-    double sum = 0.0;
-    for (int i = start; i < std::min(n, start + kStretch); ++i) sum += static_cast<double>(exps_[static_cast<std::size_t>(i)]);
-    sums.push_back(sum);
-    total += sum;
+    double parts[kSums] = {};
+    for (int i = start; i < start + kStretch; i += kSums)
+      for (int j = 0; j < kSums; ++j) parts[j] += static_cast<double>(exps[i + j]);
+    sums_.push_back(std::accumulate(parts, parts + kSums, 0.0));
+    total += sums_.back();
   }
   double left = u * total;
   std::size_t stretch = 0;
-  while (stretch + 1 < sums.size() && left >= sums[stretch]) left -= sums[stretch++];
-  int last = 0;
-  for (int i = 0; i < n; ++i)  // the most likely token stands in when rounding leaves nothing in the last stretch
-    if (exps_[static_cast<std::size_t>(i)] > exps_[static_cast<std::size_t>(last)]) last = i;
+  while (stretch + 1 < sums_.size() && left >= sums_[stretch]) left -= sums_[stretch++];
+  int last = likeliest;
   for (int i = static_cast<int>(stretch) * kStretch; i < std::min(n, static_cast<int>(stretch + 1) * kStretch); ++i) {
-    const float w = exps_[static_cast<std::size_t>(i)];
-    if (w == 0.0f) continue;
+    if (exps[i] == 0.0f) continue;
     last = i;
-    left -= static_cast<double>(w);
+    left -= static_cast<double>(exps[i]);
     if (left < 0.0) break;
   }
   return last;
 }
 
 int Sampler::choose(float* logits, int n, const SamplingParams& params, std::uint64_t position) {
-  const bool plain = (params.top_k == 0 || params.top_k >= n) && params.top_p >= 1.0f && params.min_p <= 0.0f && params.typical_p >= 1.0f;
   const Candidate best = top(logits, n, 1).front();
   if (best.value == kImpossible) return -1;
   if (params.temperature == 0.0f) return best.id;
   const double u = uniform(params.seed, params.sample, position);
-  if (plain) {
+  if (keeps_all(params, n)) {
     if (params.temperature != 1.0f)
       for (int i = 0; i < n; ++i) logits[i] /= params.temperature;
-    return choose_among_all(logits, n, u);
+    return choose_among_all(logits, n, best.id, u);
   }
   filter(logits, n, params);
   return choose_among_candidates(u);

@@ -44,6 +44,9 @@ struct Candidate {
   int id;
 };
 
+// Whether `a` comes before `b` where the likeliest are listed first: of equals the lower id does.
+inline bool better(const Candidate& a, const Candidate& b) { return a.value > b.value || (a.value == b.value && a.id < b.id); }
+
 // Holds scratch memory; one per thread.
 class Sampler {
  public:
@@ -60,6 +63,11 @@ class Sampler {
   // sequence, prompt included, so that a continued generation draws what a longer one would have drawn.
   int choose(float* logits, int n, const SamplingParams& params, std::uint64_t position);
 
+  // Whether no filter leaves out a token of n.
+  static bool keeps_all(const SamplingParams& params, int n) {
+    return (params.top_k == 0 || params.top_k >= n) && params.top_p >= 1.0f && params.min_p <= 0.0f && params.typical_p >= 1.0f;
+  }
+
   // A copy of n values, padded with -inf, for the functions that overwrite them; valid until the next call.
   float* copy(const float* logits, int n);
 
@@ -67,7 +75,7 @@ class Sampler {
   const std::vector<Candidate>& top(const float* logits, int n, int k);
 
  private:
-  int choose_among_all(const float* logits, int n, double u);
+  int choose_among_all(const float* logits, int n, int likeliest, double u);
   int choose_among_candidates(double u);
   void nucleus(const float* logits, int n, const SamplingParams& params);
   void all(const float* logits, int n, float lowest);
@@ -77,6 +85,7 @@ class Sampler {
   const Kernels& kernels_;
   std::vector<Candidate> candidates_;
   std::vector<float> weights_;
+  std::vector<double> sums_;
   Array<float> exps_;
   Array<float> blocks_;
   Array<float> copy_;

@@ -14,7 +14,7 @@ import numpy as np
 
 import gpt2lab._native as _native
 from gpt2lab.config import to_dict
-from gpt2lab.engine.params import SamplingParams
+from gpt2lab.engine.params import SamplingParams, check_whole
 from gpt2lab.engine.protocol import UNBOUNDED, Cache, Floats, Ids, TextSequence
 from gpt2lab.errors import ConfigError, nearest
 from gpt2lab.model.config import LONG_SETTINGS, GPT2Config
@@ -218,6 +218,21 @@ def native_params(params: SamplingParams, sample: int = 0) -> Any:
     native.prompt_lookup = params.prompt_lookup_num_tokens
     native.sample = sample
     return native
+
+
+def expected(
+    logits: Floats, params: SamplingParams, history: Ids, k: int
+) -> tuple[list[tuple[int, float]], list[tuple[int, float]], int, float]:
+    """Return what comes after the tokens `history` by one row of logits: (raw, left, kept, entropy).
+
+    raw, left: the k likeliest (id, probability), highest first, lower ids first among equals, as the model says and as
+    `params` leave them; kept: how many tokens they leave; entropy: of the raw distribution, in nats.
+    """
+    check_whole("k", k, 1)
+    found: tuple[list[tuple[int, float]], list[tuple[int, float]], int, float] = _native.expected(
+        np.ascontiguousarray(logits, np.float32), native_params(params), history, 0, k, choose_isa()
+    )
+    return found
 
 
 def filtered(logits: Floats, params: SamplingParams, history: Ids | None = None) -> tuple[Ids, np.ndarray[Any, Any]]:

@@ -9,16 +9,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 
-import numpy as np
-
 from gpt2lab.engine.jobs import Job
-from gpt2lab.engine.native import filtered
+from gpt2lab.engine.native import expected
 from gpt2lab.engine.params import SamplingParams
 from gpt2lab.engine.prefix import PrefixCache
 from gpt2lab.engine.protocol import Backend, Floats, Ids
-from gpt2lab.engine.score import largest, logits_pieces, most_likely
-
-_LOWEST = -np.finfo(np.float64).max  # for logits of minus infinity, whose share in an entropy is 0
+from gpt2lab.engine.score import logits_pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +61,5 @@ def expectation_pieces(
 
 
 def _expectation(logits: Floats, ids: Ids, start: int, params: SamplingParams, k: int) -> Expectation:
-    raw = most_likely(logits, k)
-    kept, probabilities = filtered(logits, params, ids)
-    by_id = np.argsort(kept)  # of equals the lower id comes first
-    kept, probabilities = kept[by_id], probabilities[by_id]
-    best = [(int(kept[i]), float(probabilities[i])) for i in largest(probabilities, k)]
-    below = np.subtract(logits, logits.max(), dtype=np.float64)
-    exponentials = np.exp(below)
-    total = exponentials.sum()
-    weighted = np.maximum(below, _LOWEST, out=below)
-    weighted *= exponentials  # no dot product: the threads of NumPy's library would wake up for it
-    entropy = float(np.log(total) - weighted.sum() / total)
-    return Expectation(start, raw, best, len(kept), entropy)
+    raw, left, kept, entropy = expected(logits, params, ids, k)
+    return Expectation(start, raw, left, kept, entropy)

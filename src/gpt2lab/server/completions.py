@@ -21,6 +21,7 @@ from gpt2lab.server.naming import LogprobLists
 from gpt2lab.server.prompts import Prompt, add_scores, read_prompts, scored
 from gpt2lab.server.schemas import CompletionRequest
 from gpt2lab.server.settings import ServerSettings
+from gpt2lab.server.streams import Final
 from gpt2lab.server.writing import Piece, Writing
 
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p", "repetition_penalty", "no_repeat_ngram_size")
@@ -169,13 +170,18 @@ class Answer:
         elif not self._plan.params.max_new_tokens:
             for i in range(self._plan.texts):
                 yield self._event([self._choice(i, i, "", None, "length", [])], more)
+        going_on, last = len(self._writing.tickets), b""
         async for piece in self._pieces():
             self._add_logprobs(piece)
             i = piece.index
             logprobs = self._lists[i].take() if self._lists else None
-            yield self._event([self._choice(i, i, piece.text, logprobs, piece.finish or None, piece.ids)], more)
-        if usage:
-            yield self._event([], {"usage": self._usage()})
+            told = self._event([self._choice(i, i, piece.text, logprobs, piece.finish or None, piece.ids)], more)
+            going_on -= piece.finish != ""
+            if going_on:
+                yield told
+            else:
+                last = told
+        yield Final(last + (self._event([], {"usage": self._usage()}) if usage else b""))
 
     async def _pieces(self) -> AsyncIterator[Piece]:
         async for piece in self._writing:

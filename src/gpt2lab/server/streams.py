@@ -36,9 +36,8 @@ class EventStream(Response):
         """Send the events."""
         async with self._held, self._answer:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            async for each in _to_the_end(self._answer.events()):
-                await send({"type": "http.response.body", "body": each, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+            async for each, more in _to_the_end(self._answer.events()):
+                await send({"type": "http.response.body", "body": each, "more_body": more})
 
 
 def event(data: bytes) -> bytes:
@@ -50,14 +49,23 @@ DONE = event(b"[DONE]")
 """The last event, as OpenAI's clients expect it."""
 
 
-async def _to_the_end(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield events and the last one. What goes wrong on the way is an event too, as OpenAI's client expects it."""
+class Final(bytes):
+    """The last of an answer's own events, where it knows that: it goes out in one piece with the end."""
+
+
+async def _to_the_end(events: AsyncIterator[bytes]) -> AsyncIterator[tuple[bytes, bool]]:
+    """Yield what is to be sent, and whether more follows. What goes wrong is an event too, as clients expect it."""
+    last = b""
     try:
         async for each in events:
-            yield each
+            if isinstance(each, Final):
+                last = each
+            else:
+                yield each, True
     except Exception as error:
         failure = as_api_error(error)
-        yield event(json.dumps(failure.body).encode())
+        last += event(json.dumps(failure.body).encode())
         if failure.status_code == 500:
+            yield last, True
             raise
-    yield DONE
+    yield last + DONE, False
