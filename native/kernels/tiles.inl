@@ -1,4 +1,4 @@
-// Products and attention on a tile unit (AMX), for more rows than a vector kernel is best at. Included behind kernels.inl.
+// Products on a tile unit (AMX), for more rows than a vector kernel is best at. Included behind kernels.inl.
 //
 // `Unit` is the processor's tile registers or, in the tests, a plain imitation of them. Its eight tiles hold sixteen rows of
 // 64 bytes. Either four of them are sums (two blocks of rows by two of columns), two inputs and two weights; or, for few rows,
