@@ -53,6 +53,13 @@ Precision precision_named(const std::string& name) {
   throw std::invalid_argument("unknown precision '" + name + "'");
 }
 
+CacheFormat cache_format_named(const std::string& name) {
+  if (name == "fp32") return CacheFormat::fp32;
+  if (name == "bf16") return CacheFormat::bf16;
+  if (name == "int8") return CacheFormat::int8;
+  throw std::invalid_argument("unknown cache precision '" + name + "'");
+}
+
 const char* finish_name(Finish finish) {
   switch (finish) {
     case Finish::length: return "length";
@@ -186,7 +193,7 @@ std::vector<T> from(const std::vector<T>& values, std::size_t first) {
 }
 
 Cache first_cache(const Model* model, const Cache* given) {
-  Cache own = model ? model->new_cache() : Cache(CacheShape{0, 0, 0, false}, nullptr);
+  Cache own = model ? model->new_cache() : Cache(CacheShape{0, 0, 0, CacheFormat::fp32}, nullptr);
   if (given && !(given->shape() == own.shape())) throw std::invalid_argument("The cache is that of a model of another shape.");
   return given ? *given : own;
 }
@@ -243,10 +250,10 @@ void bind_model(nb::module_& m) {
   model
       .def("__init__",
            [](Model* self, int vocab_size, int n_positions, int n_embd, int n_layer, int n_head, int n_inner, int max_relative_position, const std::string& activation, float layer_norm_epsilon,
-              std::vector<float> attention_scale, bool tied, const std::string& precision, bool bf16_cache, const std::string& isa, int threads,
+              std::vector<float> attention_scale, bool tied, const std::string& precision, const std::string& cache_precision, const std::string& isa, int threads,
               std::optional<Bytes> packed) {
              const ModelConfig config{vocab_size, n_positions, n_embd, n_layer, n_head, n_inner, max_relative_position, activation_named(activation), layer_norm_epsilon,
-                                      std::move(attention_scale), tied, precision_named(precision), bf16_cache};
+                                      std::move(attention_scale), tied, precision_named(precision), cache_format_named(cache_precision)};
              const std::byte* weights = packed ? reinterpret_cast<const std::byte*>(packed->data()) : nullptr;
              new (self) Model(config, kernels_named(isa), threads, weights);
              if (packed && packed->size() != self->arena().size()) {
@@ -255,7 +262,7 @@ void bind_model(nb::module_& m) {
              }
            },
            "vocab_size"_a, "n_positions"_a, "n_embd"_a, "n_layer"_a, "n_head"_a, "n_inner"_a, "max_relative_position"_a, "activation"_a, "layer_norm_epsilon"_a, "attention_scale"_a, "tied"_a, "precision"_a,
-           "bf16_cache"_a, "isa"_a, "threads"_a, "packed"_a.none(), nb::keep_alive<1, 17>())
+           "cache_precision"_a, "isa"_a, "threads"_a, "packed"_a.none(), nb::keep_alive<1, 17>())
       .def("set", [](Model& model, const std::string& name, const AnyFloats& data) {
         const float* values = data.data();
         nb::gil_scoped_release release;

@@ -82,15 +82,37 @@ void place(std::uint16_t* page, const CacheShape& shape, int layer, int head, in
   for (int d = 0; d < shape.head_dim; ++d) values[d * 2 + slot % 2] = value[d];
 }
 
+// Quads of a key's elements lie together; a value is quantised where it stays. Of a position not yet written any byte will do,
+// but not any scale: the first to come clears those of the page's values.
+void place(std::int8_t* page, const CacheShape& shape, int layer, int head, int slot, const Kernels& kernels, const float* key, const float* value,
+           std::int8_t* scratch) {
+  const int depth = shape.key_depth(), stride = shape.value_stride();
+  std::int8_t* keys = page + shape.key_offset(layer, head);
+  std::int8_t* values = page + shape.value_offset(layer, head);
+  auto* key_scales = reinterpret_cast<float*>(keys + static_cast<std::ptrdiff_t>(depth) * kPage);
+  float* value_scales = key_scales + kPage;
+  if (slot == 0) std::fill_n(value_scales, kPage, 0.0f);
+  std::int32_t sum;
+  kernels.quantize_row(key, shape.head_dim, depth, depth, scratch, key_scales + slot, &sum);
+  for (int d = 0; d < shape.head_dim; d += kQuad) {
+    std::uint32_t four;
+    std::memcpy(&four, scratch + d, kQuad);
+    four ^= 0x01010101u * static_cast<std::uint32_t>(kOffsetI8);
+    std::memcpy(keys + (static_cast<std::ptrdiff_t>(d) * kPage + slot * kQuad), &four, kQuad);
+  }
+  kernels.quantize_row(value, shape.head_dim, stride, stride, values + static_cast<std::ptrdiff_t>(slot) * stride, value_scales + slot, &sum);
+}
+
 }  // namespace
 
-void Cache::write(const Kernels& kernels, int layer, int head, int position, const float* key, const float* value,
-                  std::uint16_t* scratch) {
+void Cache::write(const Kernels& kernels, int layer, int head, int position, const float* key, const float* value, void* scratch) {
   void* page = table_[static_cast<std::size_t>(position / kPage)];
   const int slot = position % kPage;
-  if (!shape_.bf16) return place(static_cast<float*>(page), shape_, layer, head, slot, key, value);
-  std::uint16_t* rounded_key = scratch;
-  std::uint16_t* rounded_value = scratch + shape_.key_depth();
+  if (shape_.format == CacheFormat::fp32) return place(static_cast<float*>(page), shape_, layer, head, slot, key, value);
+  if (shape_.format == CacheFormat::int8)
+    return place(static_cast<std::int8_t*>(page), shape_, layer, head, slot, kernels, key, value, static_cast<std::int8_t*>(scratch));
+  auto* rounded_key = static_cast<std::uint16_t*>(scratch);
+  std::uint16_t* rounded_value = rounded_key + shape_.key_depth();
   kernels.round_row(key, shape_.head_dim, shape_.key_depth(), rounded_key);
   kernels.round_row(value, shape_.head_dim, shape_.head_dim, rounded_value);
   place(static_cast<std::uint16_t*>(page), shape_, layer, head, slot, rounded_key, rounded_value);

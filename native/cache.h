@@ -17,21 +17,27 @@
 
 namespace gpt2lab {
 
-// What a page holds for each layer and head: keys, then values, as floats or as bf16, laid out as kernels.h says under Attend.
-// Offsets are in elements.
+// What a page holds for each layer and head: keys, then values, laid out as kernels.h says under Attend. Offsets are in
+// elements, those of int8 in bytes.
 struct CacheShape {
   int n_layer, n_head, head_dim;
-  bool bf16;
+  CacheFormat format;
 
   bool operator==(const CacheShape& other) const {
-    return n_layer == other.n_layer && n_head == other.n_head && head_dim == other.head_dim && bf16 == other.bf16;
+    return n_layer == other.n_layer && n_head == other.n_head && head_dim == other.head_dim && format == other.format;
   }
-  int key_depth() const { return bf16 ? round_up(head_dim, kDepthBf16) : head_dim; }
-  int value_stride() const { return round_up(head_dim, bf16 ? kDepthBf16 : kLanes); }
-  std::ptrdiff_t head_elements() const { return static_cast<std::ptrdiff_t>(key_depth() + value_stride()) * kPage; }
-  std::size_t page_bytes() const { return static_cast<std::size_t>(head_elements() * n_head * n_layer) * (bf16 ? 2 : 4); }
+  int element_bytes() const { return format == CacheFormat::fp32 ? 4 : format == CacheFormat::bf16 ? 2 : 1; }
+  int key_depth() const {
+    return format == CacheFormat::fp32 ? head_dim : round_up(head_dim, format == CacheFormat::bf16 ? kDepthBf16 : kDepthI8);
+  }
+  int value_stride() const { return round_up(head_dim, format == CacheFormat::bf16 ? kDepthBf16 : kLanes); }
+  int scale_elements() const { return format == CacheFormat::int8 ? 2 * static_cast<int>(sizeof(float)) : 0; }  // of a key and value
+  std::ptrdiff_t key_elements() const { return static_cast<std::ptrdiff_t>(key_depth() + scale_elements()) * kPage; }
+  std::ptrdiff_t value_elements() const { return static_cast<std::ptrdiff_t>(value_stride()) * kPage; }
+  std::ptrdiff_t head_elements() const { return key_elements() + value_elements(); }
+  std::size_t page_bytes() const { return static_cast<std::size_t>(head_elements() * n_head * n_layer * element_bytes()); }
   std::ptrdiff_t key_offset(int layer, int head) const { return (static_cast<std::ptrdiff_t>(layer) * n_head + head) * head_elements(); }
-  std::ptrdiff_t value_offset(int layer, int head) const { return key_offset(layer, head) + static_cast<std::ptrdiff_t>(key_depth()) * kPage; }
+  std::ptrdiff_t value_offset(int layer, int head) const { return key_offset(layer, head) + key_elements(); }
 };
 
 // Where the caches of a model take their pages from. Pages may outlive it; any thread may take them and let go of them.
@@ -75,8 +81,9 @@ class Cache {
   // Makes room for `count` more positions in pages of this cache's own and counts them in; the model then fills them.
   void extend(int count);
 
-  // Writes the key and value of one head at `position`, which extend() has made room for. `scratch`: key_depth() + head_dim.
-  void write(const Kernels& kernels, int layer, int head, int position, const float* key, const float* value, std::uint16_t* scratch);
+  // Writes the key and value of one head at `position`, which extend() has made room for. `scratch`: attend_bytes(),
+  // aligned to 2.
+  void write(const Kernels& kernels, int layer, int head, int position, const float* key, const float* value, void* scratch);
 
   const void* const* page_table() const { return table_.data(); }
 

@@ -43,7 +43,7 @@ Model::Model(ModelConfig config, const Kernels& kernels, int threads, const std:
       related_[i].resize(static_cast<std::size_t>(round_up(config_.max_relative_position, kPanel)) * kQueryRows);
       bias_[i].resize(static_cast<std::size_t>(score_stride()) * kQueryRows);
     }
-    if (config_.bf16_cache) rounded_[i].resize(static_cast<std::size_t>(kQueryRows) * static_cast<std::size_t>(config_.cache_shape().key_depth() + score_stride()));
+    rounded_[i].resize(attend_bytes(config_.cache_format, config_.head_dim(), score_stride()));
   }
 }
 
@@ -297,7 +297,7 @@ void Model::attention(int rank, int layer, int head, const Piece& piece, int ask
     cache.write(kernels_, layer, head, piece.position + i, row + c, row + 2 * c, rounded_[static_cast<std::size_t>(rank)].data());
   }
   if (asked == piece.count) return;
-  const auto attend = shape.bf16 ? kernels_.attend_bf16 : kernels_.attend_f32;
+  const auto attend = shape.format == CacheFormat::fp32 ? kernels_.attend_f32 : shape.format == CacheFormat::bf16 ? kernels_.attend_bf16 : kernels_.attend_i8;
   const std::vector<Linear>& relative = layers_[static_cast<std::size_t>(layer)].relative;
   const int step = relative.empty() ? piece.count : kQueryRows;
   for (int i = asked; i < piece.count; i += step) {

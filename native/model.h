@@ -24,10 +24,10 @@ struct ModelConfig {
   std::vector<float> attention_scale;  // of q . k, one per layer
   bool tied;                           // the head's weights are the embedding's
   Precision precision;
-  bool bf16_cache;
+  CacheFormat cache_format;
 
   int head_dim() const { return n_embd / n_head; }
-  CacheShape cache_shape() const { return {n_layer, n_head, head_dim(), bf16_cache}; }
+  CacheShape cache_shape() const { return {n_layer, n_head, head_dim(), cache_format}; }
 };
 
 // New tokens of one sequence, to be placed behind what its cache holds.
@@ -154,7 +154,7 @@ class Model {
   std::vector<Scratch> private_;
   std::vector<Array<float>> scores_;              // kQueryRows rows of n_positions, one array a thread
   std::vector<Array<float>> related_, bias_;      // of relative attention: kQueryRows rows of its products, and of those in place
-  std::vector<Array<std::uint16_t>> rounded_;     // of a bf16 cache: Attend::rounded, and a key and a value on their way into it
+  std::vector<Array<std::byte>> rounded_;         // Attend::rounded, and a key and a value on their way into the cache
   std::vector<Sampler> samplers_;
 };
 

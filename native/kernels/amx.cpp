@@ -9,6 +9,7 @@ namespace {
 
 #include "kernels.inl"
 #include "tiles.inl"
+#include "attention_tiles.inl"
 #include "training_tiles.inl"
 
 // The processor's tile registers. The operating system's permission has been asked for in select.cpp.
@@ -52,7 +53,7 @@ void amx_i8(const ProductI8& job, int first, int last) {
 }  // namespace
 
 const Kernels kAmx = {"amx",      product_f32, amx_bf16,   amx_i8,      product_i4, quantize_row, round_row,
-                      layer_norm, attend_f32,  attend_tiles<Amx>, block_max, row_stats,  exp_shifted,
+                      layer_norm, attend_f32,  attend_tiles<Amx>, attend_tiles_i8<Amx>, block_max, row_stats,  exp_shifted,
                       gelu_f32,   gelu_gradient_f32, look_up,   look_up_times, add_half, sum_columns, layer_norm_gradient,
                       exponentials_f32, exponentials_bf16, drop_f32, drop_bf16, attend_gradient_tiles<Amx>};
 }  // namespace gpt2lab

@@ -94,25 +94,33 @@ struct Dropout {
   float scale;                          // of what stays: 1 / (1 - probability)
 };
 
+// What keys and values are kept as.
+enum class CacheFormat : int { fp32, bf16, int8 };
+
 // Consecutive queries of one sequence against the keys and values of one head. A page holds
 //   as floats   keys [kPage / kLanes][head_dim][kLanes], values [kPage][value_stride]
 //   as bf16     keys [depth / 2][kPage][2], values [kPage / 2][value_stride][2], depth being head_dim padded with zeros to a
 //               multiple of kDepthBf16: either is a panel of weights for ProductBf16, and its sums are those of ProductBf16 with
 //               queries and softmax weights rounded to bf16. Values of positions not yet visible must be finite.
+//   as int8     keys [depth / kQuad][kPage][kQuad] with kOffsetI8 added, depth being head_dim rounded up to kDepthI8, then a float
+//               scale for each position, then those of the values, which are [kPage][value_stride]: a number is its byte times the
+//               scale. What lies behind head_dim may be anything. Queries are quantised likewise, so that query . key is an exact integer
+//               sum times two scales; softmax weights, times the scale of the value, are rounded to bf16, and the sums over
+//               positions are those of ProductBf16. Scales of the values of positions not yet visible must be finite.
 struct Attend {
   const float* query;             // (queries, query_stride), head_dim of each row
   std::ptrdiff_t query_stride;
   int queries;
   const void* const* pages;       // base address of each page of the cache
-  std::ptrdiff_t key_offset;      // of this layer's and head's keys in a page, in elements
+  std::ptrdiff_t key_offset;      // of this layer's and head's keys in a page, in elements (bytes of int8)
   std::ptrdiff_t value_offset;    // of its values
   int visible;                    // the first query sees positions 0 .. visible-1, each next one a position more
   int head_dim;
-  int value_stride;               // head_dim rounded up to kLanes, or kDepthBf16 in a bf16 cache
+  int value_stride;               // head_dim rounded up to kLanes, or kDepthBf16 in a bf16 cache: elements from one position, or pair of them, to the next
   float scale;                    // of query . key
   float* scores;                  // scratch: kQueryRows rows of score_stride
   std::ptrdiff_t score_stride;    // at least `visible` of the last query rounded up to kPage
-  std::uint16_t* rounded;         // scratch of a bf16 cache: kQueryRows rows of depth + score_stride
+  void* rounded;                  // scratch of attend_bytes(), aligned to 64
   float* out;                     // (queries, out_stride), head_dim of each row
   std::ptrdiff_t out_stride;
   float* log_sum = nullptr;       // when not null, (queries): the logarithm of the sum of exp(scores) of each
@@ -121,6 +129,15 @@ struct Attend {
   std::ptrdiff_t bias_stride = 0; // at least score_stride
 };
 constexpr int kQueryRows = 32;
+
+// Bytes of Attend::rounded. Of bf16: kQueryRows rows of queries and of softmax weights. Of int8 the same, and what a tile unit takes
+// from the pages: all values, as bf16, and the scales of keys and values.
+constexpr std::size_t attend_bytes(CacheFormat format, int head_dim, int score_stride) {
+  const auto positions = static_cast<std::size_t>(score_stride);
+  if (format == CacheFormat::bf16) return (static_cast<std::size_t>(round_up(head_dim, kDepthBf16)) + positions) * kQueryRows * 2;
+  if (format == CacheFormat::fp32) return 0;
+  return static_cast<std::size_t>(round_up(head_dim, kDepthI8)) * kQueryRows + positions * (kQueryRows * 2 + static_cast<std::size_t>(round_up(head_dim, kDepthBf16)) * 2 + 8);
+}
 
 // The gradient of causal attention, the first query seeing one position. Everything is bf16, (positions, head_dim) in rows
 // `stride` or `out_stride` apart; head_dim is a multiple of kDepthBf16.
@@ -165,6 +182,7 @@ struct Kernels {
   void (*layer_norm)(const float* x, const float* gain, const float* bias, float epsilon, int n, float* y);
   void (*attend_f32)(const Attend&);
   void (*attend_bf16)(const Attend&);
+  void (*attend_i8)(const Attend&);
   // Largest value of each block of kPanel values; n is a multiple of kPanel.
   void (*block_max)(const float* x, int n, float* out);
   // Softmax statistics of a row of n values; `out_exp`, when not null, receives exp(x - max).

@@ -1,4 +1,4 @@
-// Products and attention on a tile unit (AMX), for more rows than a vector kernel is best at. Included behind kernels.inl.
+// Products on a tile unit (AMX), for more rows than a vector kernel is best at. Included behind kernels.inl.
 //
 // `Unit` is the processor's tile registers or, in the tests, a plain imitation of them. Its eight tiles hold sixteen rows of
 // 64 bytes. Either four of them are sums (two blocks of rows by two of columns), two inputs and two weights; or, for few rows,
@@ -235,51 +235,5 @@ static void tiles_i8(const ProductI8& job, int first, int last) {
     }
   });
   if (waiting.sums) settle(job, waiting, total);
-  Unit::end();
-}
-
-// Attention over a bf16 cache: a page's keys are a panel of weights for its scores, its values one for the weighted sums.
-template <class Unit>
-static void attend_tiles(const Attend& job) {
-  if (job.queries <= kVectorQueries && !job.dropout) return attend_bf16(job);
-  Unit::begin();
-  const int depth = round_up(job.head_dim, kDepthBf16);
-  std::uint16_t* const rounded = job.rounded;                      // (kTileBlock, depth) queries
-  std::uint16_t* const weights = rounded + kTileBlock * depth;     // (kTileBlock, score_stride)
-  alignas(64) float sums[kTileBlock * kTileBlock];
-  float factor[kTileBlock];
-  for (int query = 0; query < job.queries; query += kTileBlock) {
-    const int rows = job.queries - query < kTileBlock ? job.queries - query : kTileBlock;
-    const bool tall = rows > kTileRows;
-    const int pages = round_up(job.visible + query + rows - 1, kPage) / kPage;
-    for (int r = 0; r < rows; ++r) round_row(job.query + (query + r) * job.query_stride, job.head_dim, depth, rounded + r * depth);
-    for (int page = 0; page < pages; ++page) {
-      const std::uint16_t* keys = static_cast<const std::uint16_t*>(job.pages[page]) + job.key_offset;
-      clear_sums<Unit>();
-      for (int d = 0; d < depth; d += kDepthBf16)
-        tile_step<Unit, typename Unit::Bf16>(rounded + d, depth * 2, keys + static_cast<std::ptrdiff_t>(d) * kPage, kPage * 4, tall);
-      store_sums<Unit>(job.scores + page * kPage, job.score_stride * 4, tall);
-    }
-    for (int r = 0; r < rows; ++r) {
-      float* scores = job.scores + r * job.score_stride;
-      std::uint16_t* const to = weights + r * job.score_stride;
-      factor[r] = soften(scores, job.bias ? job.bias + (query + r) * job.bias_stride : nullptr, job.scale, job.visible + query + r, pages * kPage, job.log_sum ? job.log_sum + query + r : nullptr,
-                         [&](int t, F p) { store_bf16(to + t, job.dropout ? f_mul(p, kept_keys(*job.dropout, query + r, t)) : p); });
-    }
-    for (int column = 0; column < job.value_stride; column += kTileBlock) {
-      clear_sums<Unit>();
-      for (int page = 0; page < pages; ++page) {
-        const std::uint16_t* values = static_cast<const std::uint16_t*>(job.pages[page]) + job.value_offset + column * 2;
-        tile_step<Unit, typename Unit::Bf16>(weights + page * kPage, job.score_stride * 2, values, job.value_stride * 4, tall);
-      }
-      store_sums<Unit>(sums, kTileBlock * 4, tall);
-      for (int r = 0; r < rows; ++r)
-        for (int c = 0; c < kTileBlock && column + c < job.head_dim; c += kLanes) {
-          const int left = job.head_dim - column - c;
-          f_store_n(job.out + (query + r) * job.out_stride + column + c, f_mul(f_load(sums + r * kTileBlock + c), f_set(factor[r])),
-                    left < kLanes ? left : kLanes);
-        }
-    }
-  }
   Unit::end();
 }

@@ -82,6 +82,10 @@ static inline __m256 bf16_half(const std::uint16_t* p) {
   return even_half(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
 static inline F f_load_bf16(const std::uint16_t* p) { return {bf16_half(p), bf16_half(p + 8)}; }
+static inline __m256 s8_half(const std::int8_t* p) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+static inline F f_load_s8(const std::int8_t* p) { return {s8_half(p), s8_half(p + 8)}; }
 static inline __m256 look_up_half(const float* table, const std::uint16_t* at) {
   return _mm256_i32gather_ps(table, _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))), 4);
 }

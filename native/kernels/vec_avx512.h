@@ -53,6 +53,13 @@ static inline F f_load_bf16(const std::uint16_t* p) {
   const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
+static inline void f_store_pairs(std::uint16_t* p, F even, F odd) {  // of numbers that bf16 has
+  const __m512i high = _mm512_set1_epi32(static_cast<int>(0xFFFF0000u)), low = _mm512_srli_epi32(_mm512_castps_si512(even), 16);
+  _mm512_storeu_si512(p, _mm512_or_si512(low, _mm512_and_si512(_mm512_castps_si512(odd), high)));
+}
+static inline F f_load_s8(const std::int8_t* p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
 static inline F f_look_up(const float* table, const std::uint16_t* at) {  // table[at[i]]
   return _mm512_i32gather_ps(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at))), table, 4);
 }

@@ -70,6 +70,18 @@ static inline void f_load_pairs(const std::uint16_t* p, F& even, F& odd) {
   }
 }
 static inline F f_load_bf16(const std::uint16_t* p) { F r; GPT2LAB_EACH r.v[i] = widen_bf16(p[i]); return r; }
+static inline std::uint16_t narrow_bf16(float x) {  // a number that bf16 has
+  std::uint32_t bits;
+  __builtin_memcpy(&bits, &x, 4);
+  return static_cast<std::uint16_t>(bits >> 16);
+}
+static inline void f_store_pairs(std::uint16_t* p, F even, F odd) {
+  GPT2LAB_EACH {
+    p[2 * i] = narrow_bf16(even.v[i]);
+    p[2 * i + 1] = narrow_bf16(odd.v[i]);
+  }
+}
+static inline F f_load_s8(const std::int8_t* p) { F r; GPT2LAB_EACH r.v[i] = static_cast<float>(p[i]); return r; }
 static inline F f_look_up(const float* table, const std::uint16_t* at) { F r; GPT2LAB_EACH r.v[i] = table[at[i]]; return r; }
 static inline float widen_f16(std::uint16_t x) {
   const std::uint32_t sign = static_cast<std::uint32_t>(x & 0x8000) << 16, rest = x & 0x7FFFu;

@@ -8,6 +8,7 @@ namespace {
 
 #include "../kernels/kernels.inl"
 #include "../kernels/tiles.inl"
+#include "../kernels/attention_tiles.inl"
 #include "../kernels/training_tiles.inl"
 #include "tile_unit.h"
 
@@ -23,6 +24,7 @@ const Kernels& tiles_over_portable() {
     kernels.product_bf16 = tiles_bf16<Imitation>;
     kernels.product_i8 = tiles_i8<Imitation>;
     kernels.attend_bf16 = attend_tiles<Imitation>;
+    kernels.attend_i8 = attend_tiles_i8<Imitation>;
     kernels.attend_gradient = attend_gradient_tiles<Imitation>;
     return kernels;
   }();

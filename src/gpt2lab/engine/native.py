@@ -21,7 +21,8 @@ from gpt2lab.model.config import LONG_SETTINGS, GPT2Config
 
 Precision = Literal["auto", "fp32", "bf16", "int8", "int4"]
 Format = Literal["fp32", "bf16", "int8", "int4"]
-CachePrecision = Literal["auto", "fp32", "bf16"]
+CachePrecision = Literal["auto", "fp32", "bf16", "int8"]
+CacheFormat = Literal["fp32", "bf16", "int8"]
 ISA_VARIABLE = "GPT2LAB_ISA"
 
 
@@ -55,12 +56,12 @@ def choose_precision(precision: str) -> Format:
     return "int8" if precision == "auto" else cast(Format, precision)
 
 
-def choose_cache_precision(cache_precision: str, weights: Format) -> Literal["fp32", "bf16"]:
-    """Return the format of keys and values: "auto" is fp32 beside fp32 weights and bf16 beside smaller ones."""
+def choose_cache_precision(cache_precision: str, weights: Format) -> CacheFormat:
+    """Return the format of keys and values: "auto" is that of the weights, and int8 beside int4 ones."""
     _check_choice("cache_precision", cache_precision, get_args(CachePrecision))
     if cache_precision == "auto":
-        return "fp32" if weights == "fp32" else "bf16"
-    return "bf16" if cache_precision == "bf16" else "fp32"
+        return "int8" if weights == "int4" else weights
+    return cast(CacheFormat, cache_precision)
 
 
 def _check_choice(name: str, given: str, allowed: Sequence[str]) -> None:
@@ -108,7 +109,7 @@ class NativeBackend:
             attention_scale=[config.attention_scale(i) for i in range(config.n_layer)],
             tied=config.tie_word_embeddings,
             precision=self.precision,
-            bf16_cache=self.cache_precision == "bf16",
+            cache_precision=self.cache_precision,
             isa=self._isa,
             threads=choose_threads(threads),
             packed=packed,

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpt2lab.engine.native import NativeBackend
+from gpt2lab.engine.native import NativeBackend, choose_cache_precision
+from gpt2lab.errors import ConfigError
 from gpt2lab.model.config import GPT2Config
 from random_gpt2 import native
 
@@ -17,13 +18,34 @@ WIDE = GPT2Config(vocab_size=100, n_positions=1024, n_embd=512, n_layer=3, n_hea
 PAGE, KEPT = 32, (64 << 20) // (32 * 12 * 1024)
 
 
-@pytest.fixture(scope="module", params=["fp32", "bf16"])
+@pytest.fixture(scope="module", params=["fp32", "bf16", "int8"])
 def backend(request: pytest.FixtureRequest) -> NativeBackend:
     return native(WIDE, precision="int8", cache_precision=request.param, threads=2)
 
 
 def ids(count: int, seed: int = 0) -> Any:
     return np.random.default_rng(seed).integers(100, size=count).astype(np.int32)
+
+
+def test_a_page_takes_what_its_numbers_and_their_scales_take(backend: NativeBackend) -> None:
+    keys_and_values = PAGE * WIDE.n_layer * WIDE.n_head * 2
+    head_dim = WIDE.n_embd // WIDE.n_head
+    of_one = {"fp32": 4 * head_dim, "bf16": 2 * head_dim, "int8": head_dim + 4}[backend.cache_precision]
+    cache: Any = backend.new_cache()
+    backend.forward([cache], [ids(PAGE + 1)])
+    assert cache.nbytes == 2 * keys_and_values * of_one
+    assert sum(size for _, size in cache.pages()) == cache.nbytes
+
+
+def test_the_cache_is_as_precise_as_the_weights_unless_asked() -> None:
+    auto = {weights: choose_cache_precision("auto", weights) for weights in ("fp32", "bf16", "int8", "int4")}
+    assert auto == {"fp32": "fp32", "bf16": "bf16", "int8": "int8", "int4": "int8"}
+    assert choose_cache_precision("bf16", "int8") == "bf16"
+    with pytest.raises(
+        ConfigError, match=r"^cache_precision = 'int4' is not one of auto, fp32, bf16, int8\."
+    ) as caught:
+        choose_cache_precision("int4", "int4")
+    assert "\n" not in str(caught.value)
 
 
 def test_what_a_text_leaves_the_next_one_takes(backend: NativeBackend) -> None:

@@ -31,7 +31,7 @@ def over(backend: NativeBackend, packed: npt.NDArray[np.uint8]) -> Any:
         attention_scale=[MODEL.attention_scale(i) for i in range(MODEL.n_layer)],
         tied=MODEL.tie_word_embeddings,
         precision=backend.precision,
-        bf16_cache=backend.cache_precision == "bf16",
+        cache_precision=backend.cache_precision,
         isa=backend._isa,
         threads=1,
         packed=packed,

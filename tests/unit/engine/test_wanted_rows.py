@@ -15,7 +15,7 @@ from random_gpt2 import native
 
 CONFIG = GPT2Config(vocab_size=300, n_positions=700, n_embd=96, n_layer=2, n_head=3)
 LENGTHS = (1, 40, 2, 600, 17)  # the fourth and fifth share a chunk of 512 rows; of the third nothing is left for it
-PATHS = list(itertools.product(_native.available_isas(), ("fp32", "bf16", "int8", "int4"), ("fp32", "bf16")))
+PATHS = list(itertools.product(_native.available_isas(), ("fp32", "bf16", "int8", "int4"), ("fp32", "bf16", "int8")))
 
 
 @pytest.fixture(scope="module", params=PATHS, ids="-".join)
