@@ -23,6 +23,7 @@ from gpt2lab.errors import CheckpointError, ConfigError, RequestError
 _MAX_BURST = 64
 _WORTH_SHARING = 8  # tokens that another text computes and that are rather shared than computed again
 _OFTEN_TOLD = 8  # texts that are reported as often as can be
+_LEAST_STEP = 192  # tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +33,10 @@ class Limits:
     max_running, max_waiting: texts that are written at once; texts (and pieces of other work) that wait behind them.
     max_cached_tokens: positions in the caches of all running texts, each counted at the length it may reach; the
         default is a whole window for each. The prefix cache has a bound of its own.
-    step_tokens: tokens computed in one step: one of each text that is being written, and of prompts what is left, but
-        at least a third.
+    step_tokens: most tokens computed in one step: one of each text that is being written, and of prompts what is left,
+        but at least a third.
+    step_seconds: where so many tokens of prompts take longer, fewer are read in one step, for texts that are being
+        written wait for it; but 192 in any case, which a model's weights are worth being read for.
     report_seconds: a text is reported about this often when a step takes less, and more seldom where more than 8 texts
         run, since reports cost the machine that computes; its beginning and its end at once. 0 reports every step.
     """
@@ -41,14 +44,16 @@ class Limits:
     max_running: int = 32
     max_waiting: int = 256
     max_cached_tokens: int | None = None
-    step_tokens: int = 192
+    step_tokens: int = 1024
+    step_seconds: float = 0.1
     report_seconds: float = 0.02
 
     def __post_init__(self) -> None:
         for name in ("max_running", "max_waiting", "step_tokens"):
             check_whole(name, getattr(self, name), 1)
-        if not self.report_seconds >= 0:
-            raise RequestError(f"report_seconds = {self.report_seconds!r} must be a number of at least 0.")
+        for name in ("step_seconds", "report_seconds"):
+            if not getattr(self, name) >= 0:
+                raise RequestError(f"{name} = {getattr(self, name)!r} must be a number of at least 0.")
 
     def cached_tokens(self, n_positions: int) -> int:
         """Return max_cached_tokens for a model with this window."""
@@ -82,6 +87,7 @@ class RunningTexts:
         self._room = limits.cached_tokens(backend.config.n_positions)
         self._entries: list[_Entry] = []
         self._rounds = 0
+        self._in_time = _LEAST_STEP  # tokens that a step can compute in its time, by the last one that read so many
         self.counts = Counter[str]()
 
     def __len__(self) -> int:
@@ -164,13 +170,19 @@ class RunningTexts:
         self._rounds += 1
         if self._rounds % 2:  # every other step short prompts pass the long ones; in between, who came first goes first
             reading.sort(key=lambda sequence: sequence.due)
-        most = self._limits.step_tokens
+        most = min(self._limits.step_tokens, self._in_time)
+        due = sum(sequence.due for sequence in reading)
+        began = time.monotonic()
         self.counts["steps"] += self._backend.decode(
             [*writing, *reading],
             1 if reading or hurry else _MAX_BURST,
             budget=max(most - len(writing), most // 3, 1),
             seconds=self._limits.report_seconds,
         )
+        read = due - sum(sequence.due for sequence in reading)
+        if read >= _LEAST_STEP // 3:  # of fewer the weights are most of the time
+            per_second = (read + len(writing)) / max(time.monotonic() - began, 1e-6)
+            self._in_time = max(_LEAST_STEP, int(per_second * self._limits.step_seconds))
 
     def _report(self) -> None:
         """Tell every text's ticket what is new, and let go of those that have ended."""

@@ -329,6 +329,15 @@ def test_a_long_prompt_stalls_nobody() -> None:
     assert before.count(0) >= 18
 
 
+@pytest.mark.parametrize(("seconds", "read"), [(0.0, [580, 388, 196, 4]), (1000.0, [580, 388, 88])])
+def test_as_much_of_a_prompt_is_read_as_its_time_allows(seconds: float, read: list[int]) -> None:
+    """The first step, of which nothing is known, reads 192 tokens; the next as many as fit."""
+    watched = Watched(native(WIDE))
+    with Scheduler(watched, limits=Limits(step_tokens=300, step_seconds=seconds)) as scheduler:
+        scheduler.submit(Job(prompt(580), PARAMS)).result(WAIT)
+    assert [step[0] for step in watched.steps if step[0] > 1] == read
+
+
 def test_short_prompts_pass_long_ones_but_not_forever() -> None:
     watched = Watched(native(WIDE))
     short = PARAMS.replaced({"max_new_tokens": 1})
@@ -447,6 +456,7 @@ def test_the_caches_are_bounded(backend: NativeBackend, expected: list[Output]) 
         ({"max_running": 0}, RequestError, "max_running = 0 must be a whole number of at least 1"),
         ({"max_waiting": 0}, RequestError, "max_waiting = 0 must be a whole number of at least 1"),
         ({"step_tokens": 0}, RequestError, "step_tokens = 0 must be a whole number of at least 1"),
+        ({"step_seconds": -1}, RequestError, "step_seconds = -1 must be a number of at least 0"),
         ({"report_seconds": -1}, RequestError, "report_seconds = -1 must be a number of at least 0"),
         ({"max_cached_tokens": 63}, ConfigError, "max_cached_tokens = 63 must be at least the model's window of 64"),
     ],
@@ -665,7 +675,7 @@ def test_statistics(backend: NativeBackend) -> None:
         tickets.append(scheduler.submit(Job(prompt(70, 1), PARAMS), lambda t: seen.append(scheduler.statistics())))
         outputs(tickets)
     assert seen[0].running >= 1
-    assert seen[0].reserved_tokens >= 64
+    assert seen[0].reserved_tokens >= 38 + 25
     statistics = scheduler.statistics()
     assert (statistics.waiting, statistics.running, statistics.reserved_tokens, statistics.submitted) == (0, 0, 0, 3)
     assert statistics.ended == {"length": 3}
