@@ -18,6 +18,7 @@ from gpt2lab.engine.jobs import Job
 from gpt2lab.engine.params import check_whole
 from gpt2lab.errors import CheckpointError, DataError
 from gpt2lab.lm.model import LanguageModel
+from gpt2lab.tokenizer import Tokenizer
 
 _AT_ONCE = 32  # texts
 
@@ -76,8 +77,9 @@ def build_pairs(
     tokens.
 
     Human texts are cut to `length` tokens and have single blanks; the machine's text begins with the first
-    `prompt_tokens` of them and goes on to as many tokens; where it ends before, the human text is cut there too. Text
-    number i is sample i of `seed`, whatever else is asked for. Raises `DataError` where no text is long enough.
+    `prompt_tokens` of them and goes on to as many tokens. The longer of the two, counted in tokens with single
+    blanks, is cut to the length of the other, so that lengths tell nothing. Text number i is sample i of `seed`,
+    whatever else is asked for. Raises `DataError` where no text is long enough.
     """
     check_whole("prompt_tokens", prompt_tokens, 1)
     check_whole("length", length, prompt_tokens + 1)
@@ -93,17 +95,29 @@ def build_pairs(
     options = {**dataclasses.asdict(sampling), "repetition_penalty": 1.0}
     options["top_p"] = sampling.top_p or 1.0
     made = _continued(lm, chosen, prompt_tokens, options, seed, progress)
-    for (number, ids), machine in zip(chosen, made, strict=True):
+    for (number, ids), continued in zip(chosen, made, strict=True):
         corpus = texts[number][1]
+        human, machine = as_long(lm.tokenizer, lm.tokenizer.decode(ids), lm.tokenizer.decode(continued))
         yield {
             "set": f"{corpus}_{generator}",
             "corpus": corpus,
             "generator": generator,
             "sampler": sampling.name,
             "pair": number,
-            "human": lm.tokenizer.decode(ids[: len(machine)]),
-            "machine": lm.tokenizer.decode(machine),
+            "human": human,
+            "machine": machine,
         }
+
+
+def as_long(tokenizer: Tokenizer, one: str, other: str) -> tuple[str, str]:
+    """Return two texts, the longer cut to as many tokens as the shorter one has, white space being single blanks."""
+    read = [tokenizer.encode(flattened(text)[0]) for text in (one, other)]
+    length = min(map(len, read))
+    cut = []
+    for text, ids in zip((one, other), read, strict=True):
+        places = flattened(text)[1]
+        cut.append(text if len(ids) == length else text[: places[len(tokenizer.decode(ids[:length]).rstrip("\ufffd"))]])
+    return cut[0], cut[1]
 
 
 def _continued(

@@ -46,6 +46,9 @@ class About:
     trained: dict[str, Any]
 
 
+_LEAST = 32  # tokens of a text that is cut
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
     """How a discriminator is learnt. Raises `ConfigError` for values that are impossible.
@@ -147,7 +150,7 @@ def train_discriminator(
     if found.tokenizer is None:
         raise CheckpointError(f"{found.source} has no tokenizer, so text cannot be turned into its tokens.")
     window = min(learning.window, found.config.n_positions)
-    texts, labels = _examples(found.tokenizer, pairs, window, layout)
+    texts, labels = _examples(found.tokenizer, pairs, window, layout, np.random.default_rng(learning.seed))
     if not texts:
         raise DataError("There is no pair to learn from.")
     load_torch("Training a discriminator")
@@ -165,10 +168,19 @@ def train_discriminator(
 
 
 def _examples(
-    tokenizer: Tokenizer, pairs: Sequence[Pair], window: int, layout: bool
+    tokenizer: Tokenizer, pairs: Sequence[Pair], window: int, layout: bool, random: np.random.Generator | None = None
 ) -> tuple[list[npt.NDArray[np.int64]], list[int]]:
-    """Return token ids and labels, each text once."""
-    known: dict[str, int] = {}
-    for pair in pairs:
-        known[pair.human], known[pair.machine] = HUMAN, MACHINE
-    return [encoded(tokenizer, text, window, layout).astype(np.int64) for text in known], list(known.values())
+    """Return token ids and labels, each text once.
+
+    Its length shall not tell a text, nor its end: both of a pair are cut to the shorter one's, and with `random` every
+    other pair to fewer tokens, so that parts of texts are known too.
+    """
+    known: dict[str, tuple[Ids, int]] = {}
+    for number, pair in enumerate(pairs):
+        both = [encoded(tokenizer, text, window, layout) for text in (pair.human, pair.machine)]
+        length = min(map(len, both)) - 1
+        if random is not None and number % 2:
+            length = int(random.integers(min(_LEAST, length), length + 1))
+        for text, ids, label in zip((pair.human, pair.machine), both, (HUMAN, MACHINE), strict=True):
+            known.setdefault(text, (np.append(ids[:length], ids[-1:]), label))
+    return [ids.astype(np.int64) for ids, _ in known.values()], [label for _, label in known.values()]

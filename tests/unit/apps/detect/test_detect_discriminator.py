@@ -34,6 +34,16 @@ def discriminator(random_model: Path, tmp_path_factory: pytest.TempPathFactory) 
     )  # fmt: skip
 
 
+def test_the_length_of_a_text_tells_it_nothing(random_model: Path, tmp_path: Path) -> None:
+    """Machines that write what people write, only less of it, cannot be told from them."""
+    words = ["the old sailor walked slowly to the harbour, my sister had never seen its own shadow there."] * 16
+    pairs = [Pair(f"{i} {text}", f"{i} {text[:28]}", "c", "g", "T=1") for i, text in enumerate(words)]
+    learning = Learning(epochs=30, batch_size=8, learning_rate=3e-3, window=64, threads=1)
+    learnt = train_discriminator(random_model, pairs, tmp_path / "out", learning, run=tmp_path / "run", name="head")
+    scores = learnt.scores([p.machine for p in pairs]) - learnt.scores([p.human for p in pairs])
+    assert np.abs(scores).max() < 0.1  # it was 2.7 when it could count
+
+
 def test_it_learns_to_tell_the_halves_apart(discriminator: Discriminator) -> None:
     pairs = some_pairs(24)[16:]
     machine, human = (discriminator.scores([getattr(p, k) for p in pairs]) for k in ("machine", "human"))

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpt2lab.apps.detect.build import Sampling, build_pairs
+from gpt2lab.apps.detect.build import Sampling, as_long, build_pairs
 from gpt2lab.apps.detect.detector import DEFAULT, Detector, load_detector
 from gpt2lab.apps.detect.features import names
 from gpt2lab.apps.detect.fit import LENGTHS, Table, fit, tabulate
 from gpt2lab.apps.detect.pairs import Pair, read_humans, read_pairs, split
-from gpt2lab.apps.detect.reading import Reader
+from gpt2lab.apps.detect.reading import Reader, flattened
 from gpt2lab.apps.detect.report import diagram_svg, judge, markdown, plain, tables, zero_shot_scorers
 from gpt2lab.apps.detect.store import Store
 from gpt2lab.apps.detect.tfidf import TfIdf, fit_tfidf, load_tfidf
@@ -147,6 +147,22 @@ def test_what_is_built_is_the_same_whatever_stands_beside_it(tiny: LanguageModel
         assert pair["sampler"] == "T=1 p=0.9"
     assert list(build_pairs(tiny, texts, seed=4, **options)) != whole
     assert Sampling(temperature=0.7, top_k=40).name == "T=0.7 k=40"
+
+
+def test_lengths_tell_nothing(tiny: LanguageModel) -> None:
+    assert tiny.tokenizer is not None
+    human = "the old sailor walked to the harbour and waited there all night for a ship"
+    machine = "the old sailor\n\nwalked  to\nthe shore, and sang “a song” of his own to the moon and all the stars"
+    cut = as_long(tiny.tokenizer, human, machine)
+    assert cut[0] == human
+    assert machine.startswith(cut[1])
+    lengths = {len(tiny.tokenizer.encode(flattened(text)[0])) for text in cut}
+    assert len(lengths) == 1
+    assert as_long(tiny.tokenizer, machine, human) == cut[::-1]
+    for length in range(1, len(machine)):
+        one, other = as_long(tiny.tokenizer, machine[:length], human)
+        assert machine.startswith(one)
+        assert human.startswith(other)
 
 
 def test_what_cannot_be_built_is_one_sentence(tiny: LanguageModel) -> None:
