@@ -392,8 +392,11 @@ void Model::prefill(const std::vector<Sequence*>& sequences) {
 
 int Model::decode(const std::vector<Sequence*>& sequences, int steps, int budget, double seconds) {
   const auto started = Clock::now();
+  const auto running = [&] { return std::count_if(sequences.begin(), sequences.end(), [](const Sequence* s) { return s->running(); }); };
+  const auto begun = running();
   for (int taken = 0; taken < steps; ++taken) {
-    if ((taken > 0 && seconds_since(started) >= seconds) || !step(sequences, budget)) return taken;
+    if (taken > 0 && (seconds_since(started) >= seconds || running() < begun)) return taken;
+    if (!step(sequences, budget)) return taken;
   }
   return steps;
 }

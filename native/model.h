@@ -78,7 +78,8 @@ class Model {
   // Feeds all but the last pending token of each sequence, so that forks made afterwards share the work.
   void prefill(const std::vector<Sequence*>& sequences);
 
-  // Up to `steps` steps, none of which begins after `seconds` except the first; returns their number. In each every
+  // Up to `steps` steps, none of which begins after `seconds`, or after a sequence has ended (another may take its place), except
+  // the first; returns their number. In each every
   // running sequence goes on by one token, or more where a guess of its lookup holds. Those with more than one token to
   // be read (prompts, windows that moved) read `budget` of them in a step, first come first.
   int decode(const std::vector<Sequence*>& sequences, int steps, int budget, double seconds);

@@ -142,6 +142,8 @@ class Backend(Protocol):
     ) -> int:
         """Take up to `steps` steps, and return how many; but for the first none begins after `seconds`.
 
+        A backend may return when a sequence has ended, so that another can take its place.
+
         In each step every running sequence grows by a token, or more where prompt lookup guesses right. Sequences with
         more than one token `due` read them first, at most `budget` of them in a step (all sequences together, the
         first ones first), and grow in the step that reads the last one.

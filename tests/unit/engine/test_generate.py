@@ -123,6 +123,17 @@ def test_the_window_moves_as_documented(backend: NativeBackend, window: str, len
     assert run(backend, Job(prompt, params))[0].ids == by_hand(backend, prompt.tolist(), params)
 
 
+def test_steps_end_with_a_text_so_that_another_can_take_its_place(backend: NativeBackend) -> None:
+    texts = [
+        backend.sequence(ids(5), changed(max_new_tokens=most, stop_ids=()), n) for n, most in enumerate((3, 10, 3))
+    ]
+    assert backend.decode(texts, 100) == 3
+    assert [text.generated for text in texts] == [3, 3, 3]
+    assert backend.decode(texts, 4) == 4
+    assert backend.decode(texts, 100) == 3
+    assert backend.decode(texts, 100) == 0
+
+
 def test_5000_tokens_from_a_model_of_128_positions_in_bounded_memory() -> None:
     backend = native(dataclasses.replace(MODEL, n_positions=128))
     sequence = backend.sequence(ids(5), SamplingParams(max_new_tokens=5000, stop_ids=(), seed=1), 0)
