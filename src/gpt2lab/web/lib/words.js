@@ -55,7 +55,7 @@ const ENGLISH = {
   methods: "Measurements", methodsLead: "Each beside human texts of this length. Far out on either side is unusual: samplers differ in which.", placed: "above {p} of human texts", method_likelihood: "Likelihood", method_rank: "Rank", method_log_rank: "Log-rank", method_lrr: "LRR", method_entropy: "Entropy", method_fast_detectgpt: "Fast-DetectGPT", method_binoculars: "Binoculars (one model)",
 
   musicTitle: "Music", musicLead: "A language model whose words are notes. Have it compose, or give it the beginning of a piece as a MIDI file.",
-  noMusic: "No model of music is served here.", noMusicWhy: "Train one with gpt2lab music train, then start the server with it:",
+  noMusic: "No model of music is served here.", noMusicWhy: "One comes with gpt2lab, gpt2lab music train makes others. Start the server with it:",
   piece: "Piece", position: "Position in the piece", noNotes: "Nothing yet: compose, or open a MIDI file (it may be dropped here).",
   compose: "Compose", composing: "Composing …", goOnMusic: "Continue", play: "Play", pause: "Pause", openMidi: "Open MIDI", saveMidi: "Save MIDI", reading: "Reading …",
   pieceMade: "{s} s, {notes} notes; the model wrote {tokens} tokens; seed {seed}", fileRead: "{name}: {s} s, {notes} notes. Continue goes on from its beginning.",
@@ -116,7 +116,7 @@ const CHINESE = {
   methods: "测量值", methodsLead: "各与同样长度的人写文本相比。偏向哪一端都不寻常：不同的采样方式偏向不同。", placed: "高于 {p} 的人写文本", method_likelihood: "似然", method_rank: "名次", method_log_rank: "对数名次", method_lrr: "LRR", method_entropy: "熵", method_fast_detectgpt: "Fast-DetectGPT", method_binoculars: "Binoculars（单模型）",
 
   musicTitle: "音乐", musicLead: "一个以音符为词的语言模型。让它作曲，或给它一首曲子的开头（MIDI 文件）。",
-  noMusic: "这里没有音乐模型。", noMusicWhy: "先用 gpt2lab music train 训练一个，再用它启动服务器：",
+  noMusic: "这里没有音乐模型。", noMusicWhy: "gpt2lab 自带一个，也可用 gpt2lab music train 训练。用它启动服务器：",
   piece: "曲子", position: "曲中位置", noNotes: "还什么都没有：请作曲，或打开一个 MIDI 文件（可拖到这里）。",
   compose: "作曲", composing: "正在作曲……", goOnMusic: "续写", play: "播放", pause: "暂停", openMidi: "打开 MIDI", saveMidi: "保存 MIDI", reading: "正在读取……",
   pieceMade: "{s} 秒，{notes} 个音；模型写了 {tokens} 个 token；种子 {seed}", fileRead: "{name}：{s} 秒，{notes} 个音。“续写”从它的开头继续。",
