@@ -1,9 +1,10 @@
 """Which events may come next, so that whatever a model writes is music that can be played.
 
 In a performance a note is struck only while its pitch is silent, let go only while it sounds, and lasts a step at
-least; a velocity is followed by a note; when the time or the tokens come to an end, everything that sounds is let go
-and the piece ends. On a grid the voices follow each other and a piece ends behind a whole row. A given melody is kept
-to the event: its notes are forced when their time has come. Rules are `gpt2lab.engine.guided.Rule`s.
+least and five seconds at most, for a model cannot let go what began before its window; a velocity is followed by a
+note; when the time or the tokens come to an end, everything that sounds is let go and the piece ends. On a grid the
+voices follow each other and a piece ends behind a whole row. A given melody is kept to the event: its notes are
+forced when their time has come. Rules are `gpt2lab.engine.guided.Rule`s.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from gpt2lab.apps.music.vocabulary import MOST_STEPS, STEPS_PER_SECOND, VOICES, 
 from gpt2lab.errors import RequestError
 
 Mask = npt.NDArray[np.bool_]
+
+LONGEST_NOTE = 5 * STEPS_PER_SECOND
+"""Steps that a note sounds at most, if it is none of a melody. Of the piano performances' notes 99.5 % are shorter."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,12 @@ class PerformanceRule:
         """Return which tokens may come next."""
         mask = np.zeros(self._music.size, np.bool_)
         due = self._forced[0] if self._forced and self._forced[0].step <= self._now else None
+        overdue = [pitch for pitch, since in self._others if since + LONGEST_NOTE <= self._now]
         if due is not None:
             mask[self._next_of(due)] = True
+        elif overdue:
+            for pitch in overdue:
+                mask[self._music.first_off + pitch - self._music.pitches.start] = True
         elif self._closing:
             self._allow_closing(mask)
         else:
@@ -85,6 +93,11 @@ class PerformanceRule:
             self._silence(token - music.first_off + music.pitches.start)
         elif music.first_on <= token < music.first_off:
             self._strike(token - music.first_on + music.pitches.start)
+
+    @property
+    def _others(self) -> list[tuple[int, int]]:
+        """What sounds and is none of the melody: pitch and step of its onset."""
+        return [(pitch, since) for pitch, since in self._since.items() if pitch not in self._kept]
 
     @property
     def _closing(self) -> bool:
@@ -140,7 +153,9 @@ class PerformanceRule:
             return
         if mask[music.first_on : music.first_off].any():
             mask[music.first_velocity : music.after_events] = True
-        until = min(self._steps, self._forced[0].step if self._forced else self._steps)
+        until = min(
+            [self._steps, *(event.step for event in self._forced[:1]), *(s + LONGEST_NOTE for _, s in self._others)]
+        )
         mask[music.first_shift : music.first_shift + min(MOST_STEPS, until - self._now)] = True
         mask[music.end_id] = self._may_end and not self._since and not self._forced
 

@@ -92,6 +92,24 @@ def test_too_few_tokens_end_in_time() -> None:
     assert performance.decode(ids, PERFORMANCE).hanging == 0
 
 
+def test_a_note_is_let_go_before_it_is_forgotten() -> None:
+    """Whoever never lets go and takes the longest pause has every note for five seconds; a melody's may be longer."""
+    music, long = PERFORMANCE, Note(0.0, 20.0, 60, 80)
+    rule = PerformanceRule(music, steps=6000, budget=800, melody=[long])
+    ids: list[int] = []
+    while not rule.complete:
+        allowed = set(np.flatnonzero(rule.allowed()).tolist())
+        shifts = [token for token in allowed if music.first_shift <= token < music.first_velocity]
+        struck = [token for token in allowed if music.first_on <= token < music.first_off and len(ids) % 4 == 0]
+        ids.append(min(struck) if struck else max(shifts, default=min(allowed)))
+        rule.accept(ids[-1])
+    notes = performance.decode(ids, music).notes
+    lengths = [note.end - note.start for note in notes if note.pitch != long.pitch]
+    assert len(lengths) > 10
+    assert max(lengths) == pytest.approx(5.0)
+    assert any(note.pitch == long.pitch and note.end - note.start == pytest.approx(20.0) for note in notes)
+
+
 def test_random_walks_through_the_rule_are_whole() -> None:
     for seed in range(200):
         chance = np.random.default_rng(seed)
