@@ -136,6 +136,7 @@ def test_a_table_that_is_piped_lies_in_its_run(way: str, random_model: Path, com
         assert (run / "examples-1.jsonl").read_bytes() == ROWS
 
 
+@pytest.mark.usefixtures("ctrl_c_works")
 def test_a_table_whose_pipe_is_interrupted_leaves_nothing(random_model: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="training needs torch")
     pytest.importorskip("sklearn", reason="measuring needs scikit-learn")
@@ -152,10 +153,13 @@ def test_a_table_whose_pipe_is_interrupted_leaves_nothing(random_model: Path, tm
         while not (run / "examples-1.jsonl").exists():
             assert process.poll() is None
             time.sleep(0.05)
-        while process.returncode is None:
+        for _ in range(30):
             process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):  # one that comes just before a read waits for its end
                 told = process.communicate(timeout=2)[1]
+                break
+        else:
+            process.kill()
     assert process.returncode == 130
     assert not told
     assert not run.exists()
