@@ -275,7 +275,7 @@ def test_a_mistake_is_one_sentence(arguments: list[str], sentence: str, generate
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        ("tinny", "Unknown model 'tinny'. Did you mean 'tiny'? A model is tiny, gpt2, "),
+        ("tinny", "Unknown model 'tinny'. Did you mean 'tiny'? A model is tiny, chorales, gpt2, "),
         ("/nowhere/model", "/nowhere/model does not exist."),
         ("", "The name of the model is empty."),
     ],
