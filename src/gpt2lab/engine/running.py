@@ -182,7 +182,8 @@ class RunningTexts:
         read = due - sum(sequence.due for sequence in reading)
         if read >= _LEAST_STEP // 3:  # of fewer the weights are most of the time
             per_second = (read + len(writing)) / max(time.monotonic() - began, 1e-6)
-            self._in_time = max(_LEAST_STEP, int(per_second * self._limits.step_seconds))
+            fitting = min(per_second * self._limits.step_seconds, self._limits.step_tokens)  # the time may be infinite
+            self._in_time = max(_LEAST_STEP, int(fitting))
 
     def _report(self) -> None:
         """Tell every text's ticket what is new, and let go of those that have ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 import subprocess
 import sys
 import threading
@@ -329,7 +330,9 @@ def test_a_long_prompt_stalls_nobody() -> None:
     assert before.count(0) >= 18
 
 
-@pytest.mark.parametrize(("seconds", "read"), [(0.0, [580, 388, 196, 4]), (1000.0, [580, 388, 88])])
+@pytest.mark.parametrize(
+    ("seconds", "read"), [(0.0, [580, 388, 196, 4]), (1000.0, [580, 388, 88]), (math.inf, [580, 388, 88])]
+)
 def test_as_much_of_a_prompt_is_read_as_its_time_allows(seconds: float, read: list[int]) -> None:
     """The first step, of which nothing is known, reads 192 tokens; the next as many as fit."""
     watched = Watched(native(WIDE))

@@ -111,11 +111,11 @@ def build_pairs(
 
 def as_long(tokenizer: Tokenizer, one: str, other: str) -> tuple[str, str]:
     """Return two texts, the longer cut to as many tokens as the shorter one has, white space being single blanks."""
-    read = [tokenizer.encode(flattened(text)[0]) for text in (one, other)]
+    plain = [flattened(text) for text in (one, other)]
+    read = [tokenizer.encode(text) for text, _ in plain]
     length = min(map(len, read))
     cut = []
-    for text, ids in zip((one, other), read, strict=True):
-        places = flattened(text)[1]
+    for text, (_, places), ids in zip((one, other), plain, read, strict=True):
         cut.append(text if len(ids) == length else text[: places[len(tokenizer.decode(ids[:length]).rstrip("\ufffd"))]])
     return cut[0], cut[1]
 

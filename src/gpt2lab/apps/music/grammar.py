@@ -130,8 +130,8 @@ class PerformanceRule:
     def _allow_closing(self, mask: Mask) -> None:
         """Let everything go but the melody, which is played to its end; then end."""
         music = self._music
-        others = self._since.keys() - self._kept
-        ripe = [pitch for pitch in others if self._since[pitch] < self._now]
+        others = self._others
+        ripe = [pitch for pitch, since in others if since < self._now]
         if ripe:
             for pitch in ripe:
                 mask[music.first_off + pitch - music.pitches.start] = True
