@@ -50,6 +50,14 @@ class Plan:
         """How many texts there will be."""
         return len(self.prompts) * self.best_of
 
+    @property
+    def echoed(self) -> list[str]:
+        """What each text begins with in the answer."""
+        if not self.request.echo:
+            return [""] * self.texts
+        texts = [prompt.text(self.model.tokenizer) for prompt in self.prompts]
+        return [texts[i // self.best_of] for i in range(self.texts)]
+
     def prompt_of(self, text: int) -> Prompt:
         """Return the prompt that a text continues."""
         return self.prompts[text // self.best_of]
@@ -122,7 +130,8 @@ class Answer:
         self._begin = b"data: " + json.dumps(self._head).encode()[:-1] + b", "  # the same for every event
         asked = plan.request.logprobs
         self._lists = None if asked is None else [LogprobLists(plan.model.tokenizer, asked) for _ in range(plan.texts)]
-        self._offsets = [len(plan.prompt_of(i).text) if plan.request.echo else 0 for i in range(plan.texts)]
+        self._echoed = plan.echoed
+        self._offsets = [len(text) for text in self._echoed]
         self._lengths = [0] * plan.texts
         self._made = 0
         request = plan.request
@@ -194,9 +203,7 @@ class Answer:
     async def _echo(self) -> list[str]:
         """Return what each text begins with in the answer, and put the logprobs of prompts into their lists."""
         plan = self._plan
-        if not plan.request.echo:
-            return [""] * plan.texts
-        if self._lists is not None:
+        if plan.request.echo and self._lists is not None:
             for p, prompt in enumerate(plan.prompts):
                 if prompt.begins:
                     continue
@@ -204,7 +211,7 @@ class Answer:
                 scores = await scored(plan.model, prompt, top, self._settings.request_seconds)
                 for i in range(p * plan.best_of, (p + 1) * plan.best_of):
                     await asyncio.to_thread(add_scores, self._lists[i], plan.model, prompt, scores)
-        return [plan.prompt_of(i).text for i in range(plan.texts)]
+        return self._echoed
 
     def _add_logprobs(self, piece: Piece) -> None:
         if self._lists is None:

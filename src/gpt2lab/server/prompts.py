@@ -16,6 +16,7 @@ from gpt2lab.engine.score import TokenScores, score_pieces
 from gpt2lab.server.failures import ApiError
 from gpt2lab.server.models import LoadedModel
 from gpt2lab.server.naming import LogprobLists
+from gpt2lab.tokenizer import Tokenizer
 
 _IN_THREAD = 4096
 """Characters from which on a text is turned into tokens in a thread, so that others need not wait."""
@@ -26,11 +27,15 @@ PIECE = 128
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """`text` is what `echo` returns; of a text that begins from nothing it is "", though its ids are not empty."""
+    """Ids and the text that was given, None where ids were. One that `begins` from nothing has no text, but an id."""
 
-    text: str
     ids: Ids
+    given: str | None = None
     begins: bool = False
+
+    def text(self, tokenizer: Tokenizer) -> str:
+        """Return what `echo` returns."""
+        return tokenizer.decode(self.ids.tolist()) if self.given is None else self.given
 
 
 async def read_prompts(
@@ -70,12 +75,11 @@ def _encoded(model: LoadedModel, items: Sequence[str | Sequence[int]]) -> list[P
     prompts = []
     for item in items:
         if not item:
-            prompts.append(Prompt("", check_prompt([model.lm.bos_id()], vocab), begins=True))
+            prompts.append(Prompt(check_prompt([model.lm.bos_id()], vocab), "", begins=True))
         elif isinstance(item, str):
-            prompts.append(Prompt(item, check_prompt(tokenizer.encode(item), vocab)))
+            prompts.append(Prompt(check_prompt(tokenizer.encode(item), vocab), item))
         else:
-            ids = check_prompt(item, vocab)
-            prompts.append(Prompt(tokenizer.decode(item), ids))
+            prompts.append(Prompt(check_prompt(item, vocab)))
     return prompts
 
 
