@@ -128,7 +128,7 @@ def files(
             console.write(console.to_json(payload(lm, text)) + "\n")
         return
     other = loading.load_model(reference, **options) if reference is not None else None
-    judge = _Judge(lm, other, model, detector)
+    judge = _Judge(lm, other, model, detector, precision=precision, device=device, threads=threads)
     worst, pages = 0.0, []
     with ProgressBar("reading") as bar:
         for name, text in given:
@@ -155,12 +155,12 @@ def files(
 
 
 class _Judge:
-    """A reader and, where there is one for its model, a detector."""
+    """A reader and, where there is one for its model, a detector, which is opened with `options`."""
 
-    def __init__(self, lm: Any, reference: Any, name: str, detector: str | None) -> None:
+    def __init__(self, lm: Any, reference: Any, name: str, detector: str | None, **options: Any) -> None:
         from gpt2lab.apps.detect.reading import Reader
 
-        self.detector = _fitting(Reader(lm, name=name), detector)
+        self.detector = _fitting(Reader(lm, name=name), detector, **options)
         layout = self.detector is not None and self.detector.layout
         self.reader: Reader = Reader(lm, reference, layout=layout, name=name)
         self._alone = reference is None
@@ -193,13 +193,13 @@ class _Judge:
         return footer(self.detector, self.reader.name)
 
 
-def _fitting(reader: Reader, path: str | None) -> Judge | None:
+def _fitting(reader: Reader, path: str | None, **options: Any) -> Judge | None:
     """Return the detector to use; None where none was asked for and the default one is another model's."""
     from gpt2lab.apps.detect.trained import check_fits, default_for, open_detector
 
     if path is None:
         return default_for(reader)
-    found = open_detector(path)
+    found = open_detector(path, **options)
     check_fits(found, path, reader)
     return found
 

@@ -15,6 +15,7 @@ from gpt2lab.cli.app import examples
 from gpt2lab.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
+    from gpt2lab.apps.detect.discriminator import Learning
     from gpt2lab.apps.detect.pairs import Pair, Split
     from gpt2lab.apps.detect.store import Store
 
@@ -136,6 +137,10 @@ def train(
     epochs: Annotated[float, Option("--epochs", metavar="N", help="Of a discriminator: how often it reads all.")] = 2.0,
     batch_size: Annotated[int, Option("--batch-size", metavar="N", help="Of a discriminator: texts a step.")] = 16,
     learning_rate: Annotated[float, Option("--learning-rate", metavar="X", help="Of a discriminator.")] = 3e-4,
+    window: Annotated[
+        int, Option("--window", metavar="N", help="Of a discriminator: tokens it reads at once, at most the model's.")
+    ] = 512,
+    dropout: Annotated[float, Option("--dropout", metavar="X", help="Of a discriminator, while it learns.")] = 0.1,
     layout: Layout = False,
     precision: o.Precision = "fp32",
     threads: o.Threads = None,
@@ -161,10 +166,13 @@ def train(
     if kind == "tfidf":
         _train_tfidf(learnt.train, title, out)
     elif kind == "discriminator":
-        _train_discriminator(
-            learnt, title, out, model=model, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
-            layout=layout, threads=threads, device=device, models_dir=models_dir,
+        from gpt2lab.apps.detect.discriminator import Learning
+
+        learning = Learning(
+            epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, window=window, dropout=dropout,
+            threads=threads, device=device,
         )  # fmt: skip
+        _train_discriminator(learnt, title, out, learning, model=model, layout=layout, models_dir=models_dir)
     else:
         store = _store(
             model, measured, layout=layout, models_dir=models_dir, offline=offline, precision=precision, device=device,
@@ -201,18 +209,15 @@ def _train_tfidf(pairs: Sequence[Pair], name: str, out: str) -> None:
 
 
 def _train_discriminator(
-    learnt: Split, name: str, out: str, *, model: str, epochs: float, batch_size: int, learning_rate: float,
-    layout: bool, threads: int | None, device: str, models_dir: str | None,
-) -> None:  # fmt: skip
-    from gpt2lab.apps.detect.discriminator import Learning, train_discriminator
+    learnt: Split, name: str, out: str, learning: Learning, *, model: str, layout: bool, models_dir: str | None
+) -> None:
+    from gpt2lab.apps.detect.discriminator import train_discriminator
     from gpt2lab.apps.detect.pairs import summary
     from gpt2lab.cli import loading
 
     folder = loading.expanded(models_dir)
     train_discriminator(
-        model, learnt.train, out,
-        Learning(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, threads=threads, device=device),
-        run=f"{out}.run", name=name, layout=layout, trained=summary(learnt.train),
+        model, learnt.train, out, learning, run=f"{out}.run", name=name, layout=layout, trained=summary(learnt.train),
         held_out=learnt.held_out[:_JUDGED] if learnt.held_out != learnt.train else (),
         models_dir=Path(folder) if folder is not None else None,
     )  # fmt: skip
@@ -266,7 +271,7 @@ def report(
         model, measured, layout=layout, models_dir=models_dir, offline=offline, precision=precision, device=device,
         threads=threads,
     )  # fmt: skip
-    scorers, probabilities = judged(detector or [], store.reader)
+    scorers, probabilities = judged(detector or [], store.reader, precision=precision, device=device, threads=threads)
     with ProgressBar("reading", unit="bytes") as bar:
         table = tabulate(chosen, store, progress=bar.update)
     found = reports.judge(table, {**scorers, **reports.zero_shot_scorers(), **reports.controls()}, probabilities)

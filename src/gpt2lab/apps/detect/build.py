@@ -53,7 +53,7 @@ def cut_into_passages(
     tokenizer = lm.tokenizer
     found = []
     for text, corpus in texts:
-        ids = np.asarray(tokenizer.encode(flattened(text)[0]), np.int32)
+        ids = np.asarray(tokenizer.encode(text), np.int32)
         found += [(ids[i : i + length], corpus) for i in range(0, len(ids) - length + 1, length)]
     if not found:
         raise DataError(f"No text has a passage of {length} tokens; give longer ones, or a smaller --length.")
@@ -76,10 +76,10 @@ def build_pairs(
     """Yield pairs, as `read_pairs` reads them, in the order of the (text, corpus) that have more than `prompt_tokens`
     tokens.
 
-    Human texts are cut to `length` tokens and have single blanks; the machine's text begins with the first
-    `prompt_tokens` of them and goes on to as many tokens. The longer of the two, counted in tokens with single
-    blanks, is cut to the length of the other, so that lengths tell nothing. Text number i is sample i of `seed`,
-    whatever else is asked for. Raises `DataError` where no text is long enough.
+    Human texts are cut to `length` tokens and keep their line breaks, which the model then writes as they do; the
+    machine's text begins with the first `prompt_tokens` of them and goes on to as many tokens. The longer of the two,
+    counted in tokens with single blanks, is cut to the length of the other, so that lengths tell nothing. Text number
+    i is sample i of `seed`, whatever else is asked for. Raises `DataError` where no text is long enough.
     """
     check_whole("prompt_tokens", prompt_tokens, 1)
     check_whole("length", length, prompt_tokens + 1)
@@ -87,7 +87,7 @@ def build_pairs(
         raise CheckpointError(f"Texts are continued as text, but {lm.source} has no tokenizer.")
     chosen = []
     for number, (text, _) in enumerate(texts):
-        ids = lm.tokenizer.encode(flattened(text)[0])[:length]
+        ids = lm.tokenizer.encode(text)[:length]
         if len(ids) > prompt_tokens:
             chosen.append((number, ids))
     if not chosen:

@@ -1,6 +1,8 @@
 """A discriminator: our model with a head that tells machine from human, learnt on pairs (Zellers et al. 2019, 4).
 
-Learning is the one training loop's (torch); judging needs the native engine alone. A folder holds the model as any
+Grover's head reads the last token of a text. Ours learns at every token, from what stands before it: a text of 500
+tokens teaches 500 times, parts of texts are known as well as whole ones, and neither its length nor its end can tell
+it. Learning is the one training loop's (torch); judging needs the native engine alone. A folder holds the model as any
 other (Hugging Face's format), `head.safetensors` and `discriminator.json`.
 """
 
@@ -19,6 +21,7 @@ from gpt2lab import checkpoint
 from gpt2lab.apps.detect.reading import flattened
 from gpt2lab.checkpoint.safetensors import read_safetensors, write_safetensors
 from gpt2lab.config import from_dict, to_dict
+from gpt2lab.data.batches import IGNORE
 from gpt2lab.engine.protocol import Ids
 from gpt2lab.errors import CheckpointError, ConfigError, DataError
 from gpt2lab.files import atomic_write, read_json, write_json
@@ -34,32 +37,41 @@ HEAD, ABOUT = "head.safetensors", "discriminator.json"
 HUMAN, MACHINE = 0, 1
 
 Array = npt.NDArray[np.float64]
+Labelled = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+"""Ids, and for each whose text it is, `IGNORE` where nothing is learnt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """What a discriminator is called, how many tokens of a text it reads at most, and what it was trained on."""
+    """What a discriminator is called, how many tokens it reads at once, and what it was trained on.
 
+    format: 2; one that lacks it is from before the head read every token.
+    """
+
+    format: int = 1
     name: str
     window: int
     layout: bool = False
     trained: dict[str, Any]
 
 
-_LEAST = 32  # tokens of a text that is cut
+_FORMAT = 2
+_LEAST = 32  # tokens that say nothing yet: a rest of no more is not read, and nothing is learnt at them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
     """How a discriminator is learnt. Raises `ConfigError` for values that are impossible.
 
-    epochs: how often every text is read; window: tokens of a text that are read.
+    epochs: how often every text is read; window: tokens that are read at once, at most the model's; dropout: of the
+    model's embeddings and of what its layers add.
     """
 
     epochs: float = 2.0
     batch_size: int = 16
     learning_rate: float = 3e-4
-    window: int = 256
+    window: int = 512
+    dropout: float = 0.1
     seed: int = 0
     threads: int | None = None
     device: str = "cpu"
@@ -68,6 +80,8 @@ class Learning:
         for name in ("epochs", "learning_rate"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} = {getattr(self, name)} must be positive.")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout = {self.dropout} must be from 0 to below 1.")
         for name, least in (("batch_size", 1), ("window", 2), ("threads", 1)):
             if getattr(self, name) is not None and getattr(self, name) < least:
                 raise ConfigError(f"{name} = {getattr(self, name)} must be at least {least}.")
@@ -92,6 +106,11 @@ class Discriminator:
             about = from_dict(About, values if isinstance(values, Mapping) else {})
         except ConfigError as error:
             raise CheckpointError(f"{place / ABOUT} is damaged: {error}") from None
+        if about.format != _FORMAT:
+            raise CheckpointError(
+                f"{place} is a discriminator of format {about.format}, not {_FORMAT}; train it again with "
+                "gpt2lab detect train."
+            )
         lm = LanguageModel.load(place, **options)
         shapes = {name: s.shape for name, s in stored.items()}
         if shapes != {"weight": (2, lm.config.n_embd), "bias": (2,)}:
@@ -105,24 +124,34 @@ class Discriminator:
         return self.about.name
 
     def scores(self, texts: Sequence[str]) -> Array:
-        """Return the log-odds that each text is a machine's."""
+        """Return the log-odds that each text is a machine's: what stands at the last token of each piece, on average
+        over the tokens."""
         assert self.lm.tokenizer is not None
         made = []
         for text in texts:
-            ids = encoded(self.lm.tokenizer, text, self.about.window, self.about.layout)
-            state = self.lm.backend.hidden(ids, self.lm.config.n_layer)[-1].astype(np.float64)
-            logits = self._weight @ state + self._bias
-            made.append(logits[MACHINE] - logits[HUMAN])
+            parts = pieces(self.lm.tokenizer, text, self.about.window, self.about.layout)
+            odds = [self._odds(ids) for ids in parts]
+            made.append(np.average(odds, weights=[len(ids) for ids in parts]))
         return np.asarray(made)
 
+    def _odds(self, ids: Ids) -> float:
+        state = self.lm.backend.hidden(ids, self.lm.config.n_layer)[-1].astype(np.float64)
+        logits = self._weight @ state + self._bias
+        return float(logits[MACHINE] - logits[HUMAN])
 
-def encoded(tokenizer: Tokenizer, text: str, window: int, layout: bool = False) -> Ids:
-    """Return the ids of a text as a discriminator reads it: cut, and ended by the token that the head looks at."""
-    ids = tokenizer.encode(text if layout else flattened(text)[0])[: window - 1]
+
+def pieces(tokenizer: Tokenizer, text: str, window: int, layout: bool = False) -> list[Ids]:
+    """Return the ids of a text as a discriminator reads it: in pieces of at most `window`, the end token before each.
+
+    What is left over of a long text is read where it has enough tokens to say something.
+    """
+    ids = tokenizer.encode(text if layout else flattened(text)[0])
     end = tokenizer.eos_id
     if end is None:
         raise CheckpointError("A discriminator needs a vocabulary with an end token.")
-    return np.asarray([*ids, end], np.int32)
+    size = window - 1
+    starts = [at for at in range(0, len(ids), size) if len(ids) - at > min(_LEAST, size // 2)] or [0]
+    return [np.asarray([end, *ids[at : at + size]], np.int32) for at in starts]
 
 
 def train_discriminator(
@@ -150,37 +179,37 @@ def train_discriminator(
     if found.tokenizer is None:
         raise CheckpointError(f"{found.source} has no tokenizer, so text cannot be turned into its tokens.")
     window = min(learning.window, found.config.n_positions)
-    texts, labels = _examples(found.tokenizer, pairs, window, layout, np.random.default_rng(learning.seed))
+    texts = _examples(found.tokenizer, pairs, window, layout)
     if not texts:
         raise DataError("There is no pair to learn from.")
     load_torch("Training a discriminator")
     from gpt2lab.apps.detect.head_training import fit_head
 
     tensors, weight, bias = fit_head(
-        found, texts, labels, _examples(found.tokenizer, held_out, window, layout), learning, run=run,
-        progress=progress,
-    )  # fmt: skip
+        found, texts, _examples(found.tokenizer, held_out, window, layout), learning, run=run, progress=progress
+    )
     place = checkpoint.save_hf(out, found.config, tensors, found.tokenizer, found.generation, overwrite=True)
     with atomic_write(place / HEAD) as f:
         write_safetensors(f, {"weight": weight.shape, "bias": bias.shape}, [("weight", weight), ("bias", bias)])
-    write_json(place / ABOUT, to_dict(About(name=name, window=window, layout=layout, trained=trained or {})))
+    write_json(
+        place / ABOUT, to_dict(About(format=_FORMAT, name=name, window=window, layout=layout, trained=trained or {}))
+    )
     return Discriminator.load(place)
 
 
-def _examples(
-    tokenizer: Tokenizer, pairs: Sequence[Pair], window: int, layout: bool, random: np.random.Generator | None = None
-) -> tuple[list[npt.NDArray[np.int64]], list[int]]:
-    """Return token ids and labels, each text once.
+def _examples(tokenizer: Tokenizer, pairs: Sequence[Pair], window: int, layout: bool) -> list[Labelled]:
+    """Return the pieces of all texts, each text once; of a pair both have as many tokens of which is learnt."""
+    known: dict[str, list[Labelled]] = {}
+    for pair in pairs:
+        both = [pieces(tokenizer, text, window, layout) for text in (pair.human, pair.machine)]
+        for text, parts, others, label in zip(
+            (pair.human, pair.machine), both, reversed(both), (HUMAN, MACHINE), strict=True
+        ):
+            known.setdefault(text, [_labelled(a[: len(b)], label) for a, b in zip(parts, others, strict=False)])
+    return [example for examples in known.values() for example in examples]
 
-    Its length shall not tell a text, nor its end: both of a pair are cut to the shorter one's, and with `random` every
-    other pair to fewer tokens, so that parts of texts are known too.
-    """
-    known: dict[str, tuple[Ids, int]] = {}
-    for number, pair in enumerate(pairs):
-        both = [encoded(tokenizer, text, window, layout) for text in (pair.human, pair.machine)]
-        length = min(map(len, both)) - 1
-        if random is not None and number % 2:
-            length = int(random.integers(min(_LEAST, length), length + 1))
-        for text, ids, label in zip((pair.human, pair.machine), both, (HUMAN, MACHINE), strict=True):
-            known.setdefault(text, (np.append(ids[:length], ids[-1:]), label))
-    return [ids.astype(np.int64) for ids, _ in known.values()], [label for _, label in known.values()]
+
+def _labelled(ids: Ids, label: int) -> Labelled:
+    labels = np.full(len(ids), label, np.int64)
+    labels[: min(_LEAST, len(ids) // 2)] = IGNORE
+    return ids.astype(np.int64), labels

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from gpt2lab.checkpoint import Checkpoint
@@ -21,16 +21,13 @@ from gpt2lab.train.recipe import LoopRecipe, ModelRecipe, OptimizerRecipe, Recip
 from gpt2lab.train.state import is_begun
 
 if TYPE_CHECKING:
-    from gpt2lab.apps.detect.discriminator import Learning
-
-Ids = npt.NDArray[np.int64]
+    from gpt2lab.apps.detect.discriminator import Labelled, Learning
 
 
 def fit_head(
     base: Checkpoint,
-    texts: Sequence[Ids],
-    labels: Sequence[int],
-    held_out: tuple[Sequence[Ids], Sequence[int]],
+    texts: Sequence[Labelled],
+    held_out: Sequence[Labelled],
     learning: Learning,
     *,
     run: str | Path,
@@ -44,14 +41,12 @@ def fit_head(
         torch.set_num_threads(learning.threads)
     begun = is_begun(run, "discriminator")
     generator = torch.Generator().manual_seed(learning.seed)
-    gpt = GPT(base.config, generator)
+    config = dataclasses.replace(base.config, embd_pdrop=learning.dropout, resid_pdrop=learning.dropout, attn_pdrop=0.0)
+    gpt = GPT(config, generator)
     gpt.load_state_dict({name: torch.from_numpy(np.array(base.tensors[name])) for name in base.tensors})
-    task = HeadTask(
-        base.config, "classes", _examples(texts, labels), _examples(*held_out), rows=learning.batch_size,
-        seed=learning.seed,
-    )  # fmt: skip
+    task = HeadTask(config, "tags", _examples(texts), _examples(held_out), rows=learning.batch_size, seed=learning.seed)
     trainer = Trainer(
-        _recipe(base, len(texts), learning, run), task, Headed(gpt, "classes", 2, generator),
+        _recipe(base, len(texts), learning, run), task, Headed(gpt, "tags", 2, generator),
         progress=progress, resume=run if begun else None,
     )  # fmt: skip
     try:
@@ -63,8 +58,8 @@ def fit_head(
     return plain, tensors["head.weight"].numpy(), tensors["head.bias"].numpy()
 
 
-def _examples(texts: Sequence[Ids], labels: Sequence[int]) -> list[Example]:
-    return [Example((text,), np.asarray(label, np.int64)) for text, label in zip(texts, labels, strict=True)]
+def _examples(texts: Sequence[Labelled]) -> list[Example]:
+    return [Example((ids,), labels) for ids, labels in texts]
 
 
 def _recipe(base: Checkpoint, texts: int, learning: Learning, run: str | Path) -> Recipe:
@@ -75,7 +70,9 @@ def _recipe(base: Checkpoint, texts: int, learning: Learning, run: str | Path) -
         data=str(base.path),
         out=str(run),
         task={"kind": "discriminator"},
-        model=ModelRecipe.of(config),
+        model=dataclasses.replace(
+            ModelRecipe.of(config), embd_pdrop=learning.dropout, resid_pdrop=learning.dropout, attn_pdrop=0.0
+        ),
         optimizer=OptimizerRecipe(name="adamw", lr=learning.learning_rate, weight_decay=0.01, betas=(0.9, 0.999)),
         schedule=ScheduleRecipe(name="linear", warmup_steps=max(steps // 20, 1)),
         train=LoopRecipe(

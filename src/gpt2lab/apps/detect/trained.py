@@ -76,13 +76,14 @@ LEAST_WORDS = 25
 """Words below which an `Uncalibrated` detector says nothing."""
 
 
-def open_detector(path: str | Path) -> Judge:
-    """Open a detector of any kind: a JSON file, or a discriminator's folder. Raises `DataError` where there is none."""
+def open_detector(path: str | Path, **options: Any) -> Judge:
+    """Open a detector of any kind: a JSON file, or a discriminator's folder, whose model is loaded with `options`
+    (`LanguageModel.load`'s). Raises `DataError` where there is none."""
     place = Path(path).expanduser()
     if place.is_dir():
         from gpt2lab.apps.detect.discriminator import Discriminator
 
-        head = Discriminator.load(place)
+        head = Discriminator.load(place, **options)
         return Uncalibrated(head.name, head.about.layout, head.about.trained, head.scores)
     values = read_json(place)
     if isinstance(values, Mapping) and values.get("kind") == KIND:
@@ -109,15 +110,16 @@ def check_fits(judge: Judge, path: str | Path, reader: Reader) -> None:
         )
 
 
-def judged(paths: Sequence[str | Path], reader: Reader) -> tuple[dict[str, Scorer], dict[str, Scorer]]:
+def judged(paths: Sequence[str | Path], reader: Reader, **options: Any) -> tuple[dict[str, Scorer], dict[str, Scorer]]:
     """Return (scorers, probabilities) of detectors by name; without paths, of the one that comes with gpt2lab.
+    `options` are `open_detector`'s.
 
     Raises `DataError` for a file that is none, for one of another model than the reader's, and for two of one name.
     """
     scorers: dict[str, Scorer] = {}
     probabilities: dict[str, Scorer] = {}
     for path in paths or [DEFAULT]:
-        found = open_detector(path)
+        found = open_detector(path, **options)
         check_fits(found, path, reader)
         if found.name in scorers:
             raise DataError(f"Two of the detectors are called {found.name!r}; give one of them another name.")
@@ -129,7 +131,21 @@ def _scorers(judge: Judge) -> tuple[Scorer, Scorer]:
     if isinstance(judge, Detector):
         return lambda t: judge.scores(t.rows), lambda t: calibrated(judge, t)
     assert isinstance(judge, Uncalibrated)
-    return lambda t: judge.scores(t.texts), lambda t: sigmoid(judge.scores(t.texts))
+    scores = _Once(judge)
+    return scores, lambda t: sigmoid(scores(t))
+
+
+class _Once:
+    """The scores of a table's texts, which a model may need long for: those of the table asked for last are kept."""
+
+    def __init__(self, judge: Uncalibrated) -> None:
+        self._judge = judge
+        self._known: tuple[Table, Array] | None = None
+
+    def __call__(self, table: Table) -> Array:
+        if self._known is None or self._known[0] is not table:
+            self._known = table, self._judge.scores(table.texts)
+        return self._known[1]
 
 
 def calibrated(detector: Detector, table: Table) -> Array:
