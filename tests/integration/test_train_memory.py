@@ -86,9 +86,8 @@ def test_the_estimate_is_within_15_percent(
     tables = {"model": model, "train": {"steps": 2, "precision": "fp32", **train}, "optimizer": {"name": optimizer}}
     arguments = json.dumps([tables, vocabulary, rank, tiles])
     measured = 0
-    for _ in range(
-        3
-    ):  # a busy system takes back pages that lie idle, and the peak is below what was needed, never above
+    # a busy system takes back pages that lie idle, and the peak is below what was needed, never above
+    for _ in range(3):
         done = subprocess.run([sys.executable, "-c", PROGRAM, arguments], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         estimated, peak = map(int, done.stdout.split())

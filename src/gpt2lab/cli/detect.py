@@ -128,7 +128,7 @@ def files(
             console.write(console.to_json(payload(lm, text)) + "\n")
         return
     other = loading.load_model(reference, **options) if reference is not None else None
-    judge = _Judge(lm, other, model, detector, precision=precision, device=device, threads=threads)
+    judge = _Judge(lm, other, model, detector, **options)
     worst, pages = 0.0, []
     with ProgressBar("reading") as bar:
         for name, text in given:

@@ -72,6 +72,7 @@ async def read_prompt(model: LoadedModel, text: str | None, token_ids: Sequence[
 
 def _encoded(model: LoadedModel, items: Sequence[str | Sequence[int]]) -> list[Prompt]:
     vocab, tokenizer = model.lm.config.vocab_size, model.tokenizer
+    texts = min(vocab, tokenizer.vocab_size)  # some models have ids to spare, which stand for no text
     prompts = []
     for item in items:
         if not item:
@@ -79,7 +80,7 @@ def _encoded(model: LoadedModel, items: Sequence[str | Sequence[int]]) -> list[P
         elif isinstance(item, str):
             prompts.append(Prompt(check_prompt(tokenizer.encode(item), vocab), item))
         else:
-            prompts.append(Prompt(check_prompt(item, vocab)))
+            prompts.append(Prompt(check_prompt(item, texts)))
     return prompts
 
 
